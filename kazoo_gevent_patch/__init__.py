@@ -1,0 +1,46 @@
+"""One line puts every kazoo client of a program on gevent.
+
+>>> from kazoo_gevent_patch import patch_all
+>>> patch_all().patched
+True
+
+From then on ``KazooClient()`` runs on ``SequentialGeventHandler``, and code written for
+kazoo's default handler keeps working unedited. Importing this package, and calling
+``patch_all()``, imports no part of kazoo.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from kazoo_gevent_patch._switch import is_patched, patch_all, patched, status, unpatch_all
+
+if TYPE_CHECKING:
+    from kazoo_gevent_patch.handler import SequentialGeventHandler
+    from kazoo_gevent_patch.result import AsyncResult
+
+__all__ = [
+    "AsyncResult",
+    "SequentialGeventHandler",
+    "is_patched",
+    "patch_all",
+    "patched",
+    "status",
+    "unpatch_all",
+]
+
+_LAZY = {"AsyncResult": "result", "SequentialGeventHandler": "handler"}
+
+
+def __getattr__(name: str) -> object:
+    """Import the classes when they are first asked for: their modules import kazoo."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

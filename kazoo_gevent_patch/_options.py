@@ -1,0 +1,47 @@
+"""The options of ``patch_all()``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+FORK_CHOICES: Final = ("reconnect", "stop", "ignore")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of ``patch_all()``, checked: a wrong value raises ``ValueError``."""
+
+    replace_explicit: bool = False
+    fork: str = "reconnect"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.replace_explicit, bool):
+            raise ValueError(
+                f"replace_explicit={self.replace_explicit!r}: allowed are True and False"
+            )
+        if self.fork not in FORK_CHOICES:
+            allowed = ", ".join(map(repr, FORK_CHOICES))
+            raise ValueError(f"fork={self.fork!r}: allowed are {allowed}")
+
+    def changes_from(self, other: Options) -> str:
+        """Return, for a message, which options differ from those of ``other``, and how."""
+        old, new = asdict(other), asdict(self)
+        return ", ".join(
+            f"{name} from {old[name]!r} to {new[name]!r}" for name in new if old[name] != new[name]
+        )
+
+
+_current = Options()
+
+
+def current() -> Options:
+    """Return the options in force."""
+    return _current
+
+
+def put_in_force(options: Options) -> Options:
+    """Put options in force, and return those that were."""
+    global _current
+    previous, _current = _current, options
+    return previous

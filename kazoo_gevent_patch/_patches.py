@@ -1,0 +1,71 @@
+"""Everything that this package changes in kazoo: one row a change.
+
+Reading this table is reading what ``patch_all()`` does. A row applies as soon as its module
+is imported, and is undone by putting the identical original back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One change of one attribute."""
+
+    module: str
+    """The module of kazoo that holds the target; importing it triggers the change."""
+
+    target: str
+    """The dotted path of the attribute in the module."""
+
+    how: str
+    """``wrap``: the replacement is called around the original, as wrapt's wrappers are.
+    ``value``: the replacement is called once, with the original and its owner, and returns
+    what takes the place of the original."""
+
+    replacement: str
+    """``module:function`` in this package, imported when the change is applied."""
+
+    why: str
+
+    @property
+    def name(self) -> str:
+        """Return the attribute's full name."""
+        return f"{self.module}.{self.target}"
+
+
+PATCHES: Final = (
+    Patch(
+        module="kazoo.retry",
+        target="KazooRetry.__init__.__defaults__",
+        how="value",
+        replacement="retries:cooperative_defaults",
+        why="A KazooRetry made without a sleep_func sleeps with the time.sleep of kazoo's "
+        "import and stops the event loop (kazoo issues 126 and 150).",
+    ),
+    Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler.start",
+        how="wrap",
+        replacement="client:connection_start",
+        why="Requests right after start_async() find the client closed until the connection "
+        "greenlet has run; a thread mostly wins that race.",
+    ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient.__init__",
+        how="wrap",
+        replacement="client:init",
+        why="Gives a client that was built without a handler ours, and aligns the sleep "
+        "functions of its retry objects with its handler's.",
+    ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient.start_async",
+        how="wrap",
+        replacement="client:start_async",
+        why="Moves a client that was built before patch_all() to our handler when it starts.",
+    ),
+)

@@ -1,0 +1,43 @@
+"""The versions of what this package works with."""
+
+from __future__ import annotations
+
+import platform
+import re
+from importlib import metadata
+from typing import Final
+
+from kazoo_gevent_patch.errors import UnsupportedKazooError
+
+OLDEST_KAZOO: Final = "2.8.0"
+"""The oldest kazoo that the tests pass with; ``pyproject.toml`` requires it too."""
+
+
+def installed(distribution: str) -> str | None:
+    """Return the installed version, or None if there is no record of one."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_kazoo() -> None:
+    """Raise ``UnsupportedKazooError`` if kazoo is installed and too old, without importing it."""
+    version = installed("kazoo")
+    if version is not None and _numbers(version) < _numbers(OLDEST_KAZOO):
+        raise UnsupportedKazooError(
+            f"kazoo {version} is installed; kazoo_gevent_patch needs {OLDEST_KAZOO} or newer"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"\d+", version)[:3])
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that matter here."""
+    packages = ("kazoo", "gevent", "wrapt", "kazoo-gevent-patch")
+    return {
+        "Python": platform.python_version(),
+        **{name: installed(name) or "not found" for name in packages},
+    }

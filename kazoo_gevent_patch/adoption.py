@@ -1,0 +1,111 @@
+"""Moving a client that was built before ``patch_all()`` to our handler."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gevent.monkey import get_original
+from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.retry import KazooRetry
+
+from kazoo_gevent_patch import clients
+from kazoo_gevent_patch.handler import SequentialGeventHandler
+from kazoo_gevent_patch.retries import aligned
+
+log = logging.getLogger("kazoo_gevent_patch")
+
+
+def is_running(client: Any) -> bool:
+    """Return whether the client was started and not stopped."""
+    stopped = getattr(client, "_stopped", None)
+    return stopped is not None and not stopped.is_set()
+
+
+def find_clients() -> None:
+    """Find the clients that were built before ``patch_all()``; warn of those that run."""
+    for client in clients.find():
+        handler = getattr(client, "handler", None)
+        if type(handler) is SequentialThreadingHandler and is_running(client):
+            log.warning(
+                "%s was started before patch_all() and stays on kazoo's threading handler "
+                "until it is stopped; call patch_all() earlier",
+                clients.describe(client),
+            )
+
+
+def move(client: Any) -> None:
+    """Put a client that does not run, and the recipes built on it, on a handler of ours.
+
+    What they hold of the old handler's making (events, locks, queues, retry objects) is
+    found by its type, and replaced by what the new handler makes in its place.
+    """
+    if is_running(client):
+        return
+    client.close()  # else it would keep the socket pair of its last session
+    new = SequentialGeventHandler()
+    swap = _Swap(client.handler, new)
+    for thing in (client, client._connection, *_recipes_of(client)):
+        for name, value in list(vars(thing).items()):
+            replacement = swap.counterpart(value)
+            if replacement is not value:
+                setattr(thing, name, replacement)
+
+
+def _recipes_of(client: Any) -> Iterator[Any]:
+    for thing in gc.get_objects():
+        if _is_recipe(type(thing)) and any(value is client for value in vars(thing).values()):
+            yield thing
+
+
+def _is_recipe(kind: type) -> bool:
+    return any(
+        base.__module__.startswith("kazoo.recipe.")
+        for base in kind.__mro__
+        if isinstance(base.__module__, str)
+    ) and hasattr(kind, "__dict__")
+
+
+class _Swap:
+    """Knows what takes the place of each thing that the old handler made."""
+
+    def __init__(self, old: Any, new: SequentialGeventHandler) -> None:
+        self._old = old
+        self._new = new
+        # gevent's patching replaces the classes: what was made before is of the original ones.
+        originals = get_original("threading", ["Lock", "RLock", "Event"])
+        made = (old.lock_object, old.rlock_object, old.event_object)
+        kinds = [
+            (type(original()), type(make()))
+            for original, make in zip(originals, made, strict=True)
+        ]
+        self._by_type: list[tuple[tuple[type, ...], Callable[[Any], Any]]] = [
+            (kinds[0], lambda _: new.lock_object()),
+            (kinds[1], lambda _: new.rlock_object()),
+            (kinds[2], self._event),
+            ((old.queue_impl,), self._queue),
+            ((KazooRetry,), lambda retry: aligned(retry, new)),
+        ]
+
+    def counterpart(self, value: Any) -> Any:
+        """Return what takes the place of ``value``: itself, if the old handler did not make it."""
+        if value is self._old:
+            return self._new
+        for kinds, convert in self._by_type:
+            if type(value) in kinds:
+                return convert(value)
+        return value
+
+    def _event(self, old: Any) -> Any:
+        new = self._new.event_object()
+        if old.is_set():
+            new.set()
+        return new
+
+    def _queue(self, old: Any) -> Any:
+        new = self._new.queue_impl()
+        while not old.empty():
+            new.put(old.get())
+        return new

@@ -1,0 +1,118 @@
+"""A queue of callbacks and the greenlet that runs them, one at a time and in order."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+import gevent
+from gevent import get_hub, getcurrent
+from gevent.hub import Hub
+
+from kazoo_gevent_patch.waiting import TimeSlice, call_in_hub, is_own_thread
+
+# kazoo's own logger for this handler, so that existing logging settings apply.
+log = logging.getLogger("kazoo.handlers.gevent")
+
+
+class CallbackQueue:
+    """Runs the callbacks of one type of event, one at a time, in the order they were put.
+
+    The worker greenlet is made when there is something to run and ends when nothing is
+    left: an idle client has none, and stopping needs no message to it. At most one worker
+    lives, because only the thread that started the queue makes one, and only when the last
+    has ended, without switching in between.
+
+    A callback may block, and may stop the handler: the worker just goes on afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._callbacks: deque[Callable[[], object]] = deque()
+        self._worker: gevent.Greenlet | None = None
+        self._hub: Hub | None = None
+        self._started = False
+
+    def put(self, callback: Callable[[], object]) -> None:
+        """Have ``callback`` run after all that was put before it, once the queue is started.
+
+        Safe from any greenlet and any native thread; never blocks.
+        """
+        self._callbacks.append(callback)
+        if self._started and not self._busy():
+            self._start_worker()
+
+    def empty(self) -> bool:
+        """Return whether no callback waits for its turn."""
+        return not self._callbacks
+
+    def qsize(self) -> int:
+        """Return how many callbacks wait for their turn."""
+        return len(self._callbacks)
+
+    def start(self) -> None:
+        """Run what is in the queue and what is put into it, in the calling thread's hub."""
+        self._hub = get_hub()
+        self._started = True
+        self._start_worker()
+
+    def stop(self) -> None:
+        """Leave what is put into the queue from now on until the next start."""
+        self._started = False
+
+    def join(self, timeout: float) -> bool:
+        """Wait until all has run, at most ``timeout`` seconds; return whether it has."""
+        deadline = monotonic() + timeout
+        while self._busy():
+            remaining = deadline - monotonic()
+            if remaining <= 0:
+                return False
+            self._worker.join(remaining)
+        return True
+
+    def clear(self) -> None:
+        """Drop what has not begun."""
+        self._callbacks.clear()
+
+    def flush(self) -> None:
+        """Run what is in the queue, though it is stopped, as far as it runs without waiting.
+
+        Called in the hub, or by a callback, it leaves that to the worker.
+        """
+        self._start_worker()
+        if self._busy() and getcurrent() not in (get_hub(), self._worker):
+            self._worker.join(0)
+
+    def is_current(self) -> bool:
+        """Return whether the caller is a callback of this queue."""
+        return getcurrent() is self._worker
+
+    def _busy(self) -> bool:
+        # A worker that was killed before it ran has not said that it ended.
+        return self._worker is not None and not self._worker.ready()
+
+    def _start_worker(self) -> None:
+        if self._hub is not None and not is_own_thread(self._hub):
+            call_in_hub(self._hub, self._start_worker)
+        elif self._callbacks and not self._busy():
+            self._worker = gevent.spawn(self._run)
+
+    def _run(self) -> None:
+        time_slice = TimeSlice()
+        try:
+            while self._callbacks:
+                self._run_one()
+                time_slice.give_way()
+        finally:
+            self._worker = None
+            # A native thread may have put a callback after the look above and before the
+            # line above, and have left it to this worker; a killed worker leaves some too.
+            self._start_worker()
+
+    def _run_one(self) -> None:
+        callback = self._callbacks.popleft()
+        try:
+            callback()
+        except (Exception, gevent.Timeout):
+            log.exception("Exception in a callback")

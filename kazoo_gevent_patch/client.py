@@ -1,0 +1,86 @@
+"""What ``KazooClient`` and its connection do differently while kazoo is patched."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
+from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.protocol.states import KeeperState
+
+from kazoo_gevent_patch import _options, adoption, clients
+from kazoo_gevent_patch.handler import SequentialGeventHandler
+from kazoo_gevent_patch.retries import aligned
+
+_Args = tuple[Any, ...]
+_Kwargs = dict[str, Any]
+
+
+class _Arguments:
+    """The arguments of a call, by name, however they were passed."""
+
+    def __init__(self, function: Callable[..., Any], args: _Args, kwargs: _Kwargs) -> None:
+        self._names = list(inspect.signature(function).parameters)
+        self.args = list(args)
+        self.kwargs = dict(kwargs)
+
+    def _position(self, name: str) -> int | None:
+        position = self._names.index(name)
+        return position if position < len(self.args) else None
+
+    def get(self, name: str) -> Any:
+        position = self._position(name)
+        return self.kwargs.get(name) if position is None else self.args[position]
+
+    def set(self, name: str, value: object) -> None:
+        position = self._position(name)
+        if position is None:
+            self.kwargs[name] = value
+        else:
+            self.args[position] = value
+
+
+def init(wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs) -> None:
+    """``KazooClient.__init__``: our handler by default, and retry objects that fit it."""
+    arguments = _Arguments(wrapped, args, kwargs)
+    given = arguments.get("handler")
+    handler = SequentialGeventHandler() if _is_ours_to_choose(given) else given
+    if not inspect.isclass(handler):  # kazoo refuses a class, in its own words
+        arguments.set("handler", handler)
+        for name in ("connection_retry", "command_retry"):
+            if arguments.get(name) is not None:
+                arguments.set(name, aligned(arguments.get(name), handler))
+    wrapped(*arguments.args, **arguments.kwargs)
+    clients.live.add(client)
+    if handler is given:
+        clients.explicit.add(client)
+
+
+def _is_ours_to_choose(given: object) -> bool:
+    if not given:  # kazoo asks the same way
+        return True
+    stock = type(given) in (SequentialThreadingHandler, StockGeventHandler)
+    return stock and _options.current().replace_explicit
+
+
+def start_async(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``KazooClient.start_async``: a client from before ``patch_all()`` moves over first."""
+    if client not in clients.explicit and type(client.handler) is SequentialThreadingHandler:
+        adoption.move(client)
+    return wrapped(*args, **kwargs)
+
+
+def connection_start(
+    wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _Kwargs
+) -> None:
+    """``ConnectionHandler.start``: from here on the client takes requests.
+
+    The connection greenlet says so itself when it first runs, which is after the caller of
+    ``start_async()`` has gone on; what it says then is no change.
+    """
+    on_ours = isinstance(connection.handler, SequentialGeventHandler)
+    if on_ours and connection._connection_routine is None:
+        connection.client._session_callback(KeeperState.CONNECTING)
+    wrapped(*args, **kwargs)

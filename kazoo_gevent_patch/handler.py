@@ -1,0 +1,175 @@
+"""``SequentialGeventHandler``: what a ``KazooClient`` runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any, Final
+
+import gevent
+import gevent.lock
+from gevent import getcurrent
+from kazoo.handlers import gevent as stock
+from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.protocol.states import Callback
+
+from kazoo_gevent_patch.callbacks import CallbackQueue, log
+from kazoo_gevent_patch.io import Connection, Selector
+from kazoo_gevent_patch.result import AsyncResult
+from kazoo_gevent_patch.wake import WakeReader, WakeWriter, wake_channel
+
+STOP_TIMEOUT: Final = 10.0
+"""Seconds that ``stop()`` waits for callbacks that have begun or wait for their turn."""
+
+
+class HandlerGreenlet(gevent.Greenlet):
+    """A greenlet with the methods of a thread that code for kazoo's default handler uses."""
+
+    daemon = True
+
+    def is_alive(self) -> bool:
+        """Return whether the function has not ended yet."""
+        return not self.ready()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the function has ended, at most ``timeout`` seconds.
+
+        Raises ``RuntimeError`` in the greenlet itself, which would wait for ever.
+        """
+        if getcurrent() is self:
+            raise RuntimeError("cannot join current greenlet")
+        super().join(timeout if timeout is None else max(timeout, 0))
+
+
+class Lock(gevent.lock.BoundedSemaphore):
+    """A lock with the signature and the errors of ``threading.Lock``."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
+        """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
+        acquired: bool = super().acquire(blocking, None if timeout == -1 else timeout)
+        return acquired
+
+    def release(self) -> int:
+        """Release the lock. Raises ``RuntimeError`` if it is not locked."""
+        try:
+            # The compiled base class insists on a number where threading returns None.
+            return int(super().release())
+        except ValueError:
+            raise RuntimeError("release unlocked lock") from None
+
+
+class RLock(gevent.lock.RLock):
+    """A re-entrant lock with the signature of ``threading.RLock``."""
+
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
+        """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
+        acquired: bool = super().acquire(blocking, None if timeout == -1 else timeout)
+        return acquired
+
+
+class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[misc]
+    """Gevent handler for sequentially executing callbacks.
+
+    There is a queue for each type of event, and a worker greenlet that takes the callbacks
+    off it and runs them one at a time, in the order in which the client saw the events. A
+    watch callback that blocks delays other watch callbacks, but neither the completion of
+    requests nor the re-establishment of the session.
+
+    The semantics are those of kazoo's class of the same name, from which it is derived, and
+    where kazoo's default handler promises more, those as well: ``timeout_exception`` is its
+    ``KazooTimeoutError``, callbacks may block and may call any method of the client.
+
+    A handler serves one client, in the thread that started it.
+    """
+
+    timeout_exception = KazooTimeoutError
+
+    def __init__(self) -> None:
+        # Not kazoo's: it makes a queue and a list of workers that would never be used.
+        self._running = False
+        self._queues: dict[str, CallbackQueue] = {}
+        self._selector = Selector()
+
+    @property
+    def callback_queue(self) -> CallbackQueue:
+        """The queue of watch callbacks."""
+        return self._queue("watch")
+
+    @property
+    def completion_queue(self) -> CallbackQueue:
+        """The queue of callbacks that were linked to results."""
+        return self._queue("completion")
+
+    def _queue(self, event_type: str) -> CallbackQueue:
+        queue = self._queues.get(event_type)
+        if queue is None:
+            queue = self._queues[event_type] = CallbackQueue()
+            if self._running:
+                queue.start()
+        return queue
+
+    def start(self) -> None:
+        """Start the workers. Does nothing when they are started."""
+        self._running = True
+        for queue in self._queues.values():
+            queue.start()
+
+    def stop(self) -> None:
+        """Run what is in the queues and stop the workers. Does nothing when they are stopped.
+
+        Waits for the callbacks at most ``STOP_TIMEOUT`` seconds; then it logs a warning and
+        drops those that have not begun. Called by a callback it does not wait, and the
+        workers end after the last callback.
+        """
+        self._running = False
+        queues = list(self._queues.values())
+        for queue in queues:
+            queue.stop()
+        if any(queue.is_current() for queue in queues):
+            return
+        deadline = monotonic() + STOP_TIMEOUT
+        for queue in queues:
+            if not queue.join(deadline - monotonic()):
+                queue.clear()
+                log.warning(
+                    "A callback has not returned within %s seconds of stop(); "
+                    "those queued behind it are dropped",
+                    STOP_TIMEOUT,
+                )
+
+    def dispatch_callback(self, callback: Callback) -> None:
+        """Queue the callback with the others of its type."""
+        self._queue(callback.type).put(partial(callback.func, *callback.args))
+
+    def async_result(self) -> AsyncResult:
+        """Return a result whose callbacks run on the completion worker."""
+        return AsyncResult(self)
+
+    def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> HandlerGreenlet:
+        """Run the function in a greenlet of its own, and return that."""
+        greenlet: HandlerGreenlet = HandlerGreenlet.spawn(func, *args, **kwargs)
+        return greenlet
+
+    def lock_object(self) -> Lock:
+        """Return a lock for greenlets, to be used as a ``threading.Lock``."""
+        return Lock()
+
+    def rlock_object(self) -> RLock:
+        """Return a re-entrant lock for greenlets, to be used as a ``threading.RLock``."""
+        return RLock()
+
+    def select(self, *args: Any, **kwargs: Any) -> tuple[list[Any], list[Any], list[Any]]:
+        """Wait as ``select.select`` does, blocking only the calling greenlet."""
+        return self._selector.select(*args, **kwargs)
+
+    def create_connection(self, *args: Any, **kwargs: Any) -> Connection:
+        """Connect to a server; the arguments and errors are those of kazoo's handlers."""
+        return Connection(super().create_connection(*args, **kwargs))
+
+    def create_socket_pair(self) -> tuple[WakeReader, WakeWriter]:
+        """Return the pair through which callers wake the connection greenlet."""
+        return wake_channel()

@@ -1,0 +1,169 @@
+"""``AsyncResult``: gevent's, with the promises that kazoo's default handler makes for its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import gevent.event
+from gevent.hub import Waiter
+from greenlet import greenlet
+from kazoo.handlers.threading import KazooTimeoutError
+
+if TYPE_CHECKING:
+    from kazoo_gevent_patch.handler import SequentialGeventHandler
+
+_Callback = Callable[["AsyncResult"], object]
+
+
+class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
+    """No result came in time: caught as kazoo's time-out, as gevent's, and as an ``Exception``."""
+
+    def __init__(self, seconds: float | None) -> None:
+        # With seconds, gevent.Timeout would make a timer.
+        gevent.Timeout.__init__(self)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        if self.seconds is None:
+            return "The result is not ready"
+        return f"The result was not ready within {self.seconds} seconds"
+
+
+class AsyncResult(gevent.event.AsyncResult):
+    """A one-time event that stores a value or an exception.
+
+    ``AsyncResult()`` is ``gevent.event.AsyncResult``: callbacks run in the hub. A result
+    that a handler made runs them on the handler's completion worker, where they may block
+    and may call the client, as with kazoo's default handler.
+
+    Time-outs raise ``ResultTimeout``; a ``gevent.Timeout`` of the caller's own passes
+    through. ``set`` and ``set_exception`` may be called from any thread; waiting is for
+    greenlets.
+    """
+
+    __slots__ = ("_callbacks", "_handler")
+
+    def __init__(self, handler: SequentialGeventHandler | None = None) -> None:
+        super().__init__()
+        self._handler = handler
+        self._callbacks: list[_Callback] = []
+
+    def ready(self) -> bool:
+        """Return true if and only if it holds a value or an exception."""
+        return bool(super().ready())
+
+    def set(self, value: Any = None) -> None:
+        """Store the value and wake up the waiters."""
+        super().set(value)
+        if self._callbacks:
+            self._dispatch()
+
+    def set_exception(
+        self, exception: BaseException, exc_info: tuple[Any, Any, Any] | None = None
+    ) -> None:
+        """Store the exception and wake up the waiters."""
+        super().set_exception(exception, exc_info)
+        if self._callbacks:
+            self._dispatch()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Return the value or raise the exception, waiting for it if need be.
+
+        ``timeout`` is in seconds, None (the default) waits for ever. Raises ``ResultTimeout``
+        if nothing is there in time or, with ``block`` false, at once.
+        """
+        if not self.ready():
+            if block:
+                super().wait(_seconds(timeout))
+            if not self.ready():
+                raise ResultTimeout(timeout if block else None)
+        return super().get()
+
+    def get_nowait(self) -> Any:
+        """Return the value or raise the exception; raise ``ResultTimeout`` if there is none."""
+        return self.get(block=False)
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait until the instance is ready, at most ``timeout`` seconds.
+
+        Returns the value where that is true, and True where the instance is ready with
+        anything else, so that both ``value = result.wait()``, as gevent has it, and
+        ``if result.wait(5):``, as kazoo's default handler has it, do what they say. Returns
+        None on time-out.
+        """
+        if not self.ready():
+            super().wait(_seconds(timeout))
+        return (self.value or True) if self.ready() else None
+
+    def rawlink(self, callback: _Callback) -> None:
+        """Have ``callback`` called with this instance when it is ready, now if it is.
+
+        It is called on the handler's completion worker; without a handler, in the hub.
+        """
+        if self._handler is None or _is_waiter(callback):
+            super().rawlink(callback)
+            return
+        if callback not in self._callbacks:
+            self._callbacks.append(callback)
+        if self.ready():
+            self._dispatch()
+
+    def unlink(self, callback: _Callback) -> None:
+        """Take back ``rawlink``, unless the callback has been called or is about to be."""
+        if callback in self._callbacks:
+            self._callbacks.remove(callback)
+        else:
+            super().unlink(callback)
+
+    def _dispatch(self) -> None:
+        """Hand the callbacks over, each once.
+
+        Whoever finds the instance ready and a callback in the list takes it out and hands it
+        over; ``pop`` gives it to one of them only.
+        """
+        handler = self._handler
+        assert handler is not None  # only then are there callbacks in the list
+        while self._callbacks:
+            try:
+                callback = self._callbacks.pop(0)
+            except IndexError:
+                return
+            if _is_continuation(callback):
+                callback(self)
+            else:
+                handler.completion_queue.put(partial(callback, self))
+                if not handler.running:
+                    # kazoo promises that these have run when the setter returns
+                    # (kazoo/handlers/utils.py, AsyncResult._do_callbacks).
+                    handler.completion_queue.flush()
+
+
+def _seconds(timeout: float | None) -> float | None:
+    # gevent has no meaning for less than zero; a condition, in kazoo's default, does not wait.
+    return timeout if timeout is None else max(timeout, 0)
+
+
+def _is_waiter(callback: Callable[..., object]) -> bool:
+    """Return whether gevent itself links the callback, to resume a greenlet from the hub."""
+    return isinstance(getattr(callback, "__self__", None), (greenlet, Waiter))
+
+
+def _is_continuation(callback: Callable[..., object]) -> bool:
+    """Return whether the callback is a step of one of kazoo's own operations.
+
+    ``create(makepath=True)``, ``ensure_path`` and ``sync`` are chains of such steps, local
+    functions in kazoo/client.py. A step never blocks: it queues the next request. If it had
+    to wait its turn behind a user's callback that itself waits for the operation, neither
+    would ever go on; so steps do not go through the queue.
+    """
+    while isinstance(callback, partial):
+        callback = callback.func
+    return (
+        isinstance(callback, FunctionType)
+        and callback.__module__ == "kazoo.client"
+        and "<locals>" in callback.__qualname__
+    )

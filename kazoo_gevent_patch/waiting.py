@@ -1,0 +1,58 @@
+"""Waking a waiting greenlet from wherever the news comes, and giving way to the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from gevent import get_hub
+from gevent.hub import Hub
+from gevent.monkey import get_original
+
+_current_thread = get_original("_thread", "get_ident")
+
+SLICE = 0.002
+"""Seconds that a greenlet may go on without letting the event loop run."""
+
+
+def is_own_thread(hub: Hub) -> bool:
+    """Return whether the caller runs in the thread of ``hub``."""
+    return bool(_current_thread() == hub.thread_ident)
+
+
+def call_in_hub(hub: Hub, function: Callable[..., object], *args: object) -> None:
+    """Have ``hub`` call the function soon, from whatever thread this is called."""
+    loop = hub.loop
+    if loop is None:
+        return  # the hub was destroyed, and with it whatever waited there
+    if is_own_thread(hub):
+        loop.run_callback(function, *args)
+    else:
+        loop.run_callback_threadsafe(function, *args)
+
+
+class TimeSlice:
+    """Reminds a loop that always finds something to do to let the event loop run.
+
+    ``gevent.sleep(0)`` is not enough: it resumes the greenlet in the same run of callbacks,
+    before the event loop has looked at its timers and descriptors. Waiting for a timer of
+    no length takes one whole iteration of the loop.
+    """
+
+    __slots__ = ("_ends",)
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Say that the event loop has just run."""
+        self._ends = perf_counter() + SLICE
+
+    def give_way(self) -> None:
+        """Let the event loop run once if this slice is used up."""
+        if perf_counter() < self._ends:
+            return
+        hub = get_hub()
+        with hub.loop.timer(0) as timer:
+            hub.wait(timer)
+        self.restart()

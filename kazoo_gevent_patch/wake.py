@@ -1,0 +1,132 @@
+"""The wake channel: how a caller tells the connection greenlet that a request is queued.
+
+kazoo asks its handler for a socket pair, sends one byte for each request and receives one
+byte for each request it takes from its queue. A real socket pair is full after some 278
+bytes, and two greenlets that then wait to write collide: a wake-up is lost and the client
+hangs. This pair is a queue of bytes in memory: sending never blocks, never fails while the
+channel is open, and costs no system call.
+
+Why no wake-up is lost, with any number of greenlets and native threads sending:
+
+* kazoo appends the request before it sends the byte, so a byte in the channel means that
+  the request behind it is already in kazoo's queue.
+* ``send`` stores the byte first and looks for a waiting greenlet second; a waiting greenlet
+  registers itself first and looks for bytes second (``kazoo_gevent_patch.io``). Whichever
+  way the two interleave, the sender sees the waiter or the waiter sees the byte.
+* ``deque.extend``, ``popleft`` and ``len`` are atomic, so no byte is counted twice or not
+  at all, whichever threads send.
+* Only the one connection greenlet receives, one byte for each request that it took, or one
+  when it finds the queue empty. So it goes on until the channel is empty, and then every
+  request that was sent for has been taken.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+
+from gevent.hub import Waiter
+
+from kazoo_gevent_patch.waiting import call_in_hub
+
+
+class _Channel:
+    """What the two ends share: the bytes on their way and who waits for them."""
+
+    __slots__ = ("bytes", "closed", "waiter")
+
+    def __init__(self) -> None:
+        self.bytes: deque[int] = deque()
+        self.closed = False
+        self.waiter: Waiter | None = None
+
+    def notify(self) -> None:
+        # Two threads may both find the waiter: Waiter.switch only stores the value when the
+        # greenlet no longer waits.
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            call_in_hub(waiter.hub, waiter.switch, None)
+
+
+class _End:
+    """What kazoo and its tests do with either end of a socket pair, besides sending."""
+
+    __slots__ = ("_channel",)
+
+    def __init__(self, channel: _Channel) -> None:
+        self._channel = channel
+
+    def close(self) -> None:
+        """Close both ends; a waiting reader finds the channel readable, as on end of file."""
+        self._channel.closed = True
+        self._channel.notify()
+
+    def getsockname(self) -> str:
+        """Return the empty name that an unnamed socket pair has."""
+        self._check_open()
+        return ""
+
+    def _check_open(self) -> None:
+        if self._channel.closed:
+            raise OSError(errno.EBADF, "The wake channel is closed")
+
+
+class WakeWriter(_End):
+    """The end that callers send on. Safe to use from any greenlet and any native thread."""
+
+    __slots__ = ()
+
+    def send(self, data: bytes) -> int:
+        """Store ``data``, wake the reader, and return how many bytes were sent: all of them.
+
+        Raises ``OSError`` when the channel is closed, as a socket does.
+        """
+        self._check_open()
+        self._channel.bytes.extend(data)
+        self._channel.notify()
+        return len(data)
+
+
+class WakeReader(_End):
+    """The end that the connection greenlet waits on, through the handler's ``select``."""
+
+    __slots__ = ()
+
+    def readable(self) -> bool:
+        """Return whether ``recv`` returns, or raises, at once."""
+        return bool(self._channel.bytes) or self._channel.closed
+
+    def register(self, waiter: Waiter, events: int) -> None:
+        """Have ``waiter`` switched to once, whatever thread sends, when a byte comes.
+
+        ``events`` is there for symmetry with a connection; all there is to wait for is to read.
+        """
+        self._channel.waiter = waiter
+
+    def unregister(self) -> None:
+        """Undo ``register``."""
+        self._channel.waiter = None
+
+    def recv(self, size: int) -> bytes:
+        """Return between one and ``size`` bytes, waiting for the first like a blocking socket.
+
+        Raises ``OSError`` when the channel is closed.
+        """
+        while not self.readable():
+            waiter = Waiter()
+            self.register(waiter, 1)
+            try:
+                if not self.readable():
+                    waiter.get()
+            finally:
+                self.unregister()
+        self._check_open()
+        waiting = self._channel.bytes
+        return bytes([waiting.popleft() for _ in range(min(size, len(waiting)))])
+
+
+def wake_channel() -> tuple[WakeReader, WakeWriter]:
+    """Return the two ends of a new channel, in the order of kazoo's ``create_socket_pair``."""
+    channel = _Channel()
+    return WakeReader(channel), WakeWriter(channel)

@@ -1,0 +1,265 @@
+"""``SequentialGeventHandler`` on its own."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator
+
+import gevent
+import gevent.event
+import gevent.queue
+import pytest
+from kazoo.handlers import gevent as stock
+from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.interfaces import IHandler
+from kazoo.protocol.states import Callback
+
+import kazoo_gevent_patch.handler
+from kazoo_gevent_patch import AsyncResult, SequentialGeventHandler
+from tests.support import wait_until
+
+
+@pytest.fixture
+def handler() -> Iterator[SequentialGeventHandler]:
+    """Give a started handler."""
+    handler = SequentialGeventHandler()
+    handler.start()
+    yield handler
+    handler.stop()
+
+
+def test_it_is_kazoos_handler_with_everything_the_interface_asks_for() -> None:
+    """Checks for kazoo's class hold, and nothing of kazoo's interface is missing."""
+    handler = SequentialGeventHandler()
+    assert isinstance(handler, stock.SequentialGeventHandler)
+    wanted = [name for name, _ in inspect.getmembers(IHandler, inspect.isfunction)]
+    wanted += ["create_socket_pair", "name", "queue_empty", "queue_impl", "running"]
+    assert [name for name in wanted if not hasattr(handler, name)] == []
+    assert handler.timeout_exception is KazooTimeoutError
+    assert handler.sleep_func is gevent.sleep
+    assert handler.queue_impl is gevent.queue.Queue
+    assert handler.queue_empty is gevent.queue.Empty
+    assert isinstance(handler.event_object(), gevent.event.Event)
+    assert isinstance(handler.async_result(), AsyncResult)
+
+
+def test_start_and_stop_may_be_repeated_and_alternated(
+    handler: SequentialGeventHandler,
+) -> None:
+    """Starting twice, stopping twice and starting again are all right."""
+    seen: list[int] = []
+    for number in range(3):
+        handler.start()
+        handler.start()
+        assert handler.running
+        handler.dispatch_callback(Callback("watch", seen.append, (number,)))
+        handler.stop()
+        handler.stop()
+        assert not handler.running
+        assert handler.callback_queue.empty()
+    assert seen == [0, 1, 2]
+
+
+def test_callbacks_of_a_type_run_one_at_a_time_in_order(handler: SequentialGeventHandler) -> None:
+    """A callback begins when the one before it has returned."""
+    seen: list[tuple[str, int]] = []
+
+    def callback(number: int) -> None:
+        seen.append(("in", number))
+        gevent.sleep(0.001)
+        seen.append(("out", number))
+
+    for number in range(4):
+        handler.dispatch_callback(Callback("watch", callback, (number,)))
+    wait_until(lambda: len(seen) == 8, sleep=gevent.sleep)
+    assert seen == [(step, number) for number in range(4) for step in ("in", "out")]
+
+
+@pytest.mark.parametrize("blocked", ["watch", "completion", "session"])
+def test_a_blocked_callback_does_not_delay_other_types(
+    handler: SequentialGeventHandler, blocked: str
+) -> None:
+    """Each type of event has a queue and a worker of its own."""
+    release = gevent.event.Event()
+    seen: list[str] = []
+    handler.dispatch_callback(Callback(blocked, release.wait, ()))
+    for kind in ("watch", "completion", "session"):
+        handler.dispatch_callback(Callback(kind, seen.append, (kind,)))
+    wait_until(lambda: len(seen) == 2, sleep=gevent.sleep)
+    assert blocked not in seen
+    release.set()
+    wait_until(lambda: len(seen) == 3, sleep=gevent.sleep)
+
+
+@pytest.mark.parametrize("error", [ValueError("bang"), gevent.Timeout(), gevent.queue.Empty()])
+def test_a_callback_that_raises_is_logged_and_the_next_one_runs(
+    handler: SequentialGeventHandler,
+    caplog: pytest.LogCaptureFixture,
+    error: BaseException,
+) -> None:
+    """The traceback goes to kazoo's logger of this handler; the worker goes on."""
+    seen: list[str] = []
+
+    def bad_callback() -> None:
+        raise error
+
+    with caplog.at_level(logging.ERROR, logger="kazoo.handlers.gevent"):
+        handler.dispatch_callback(Callback("watch", bad_callback, ()))
+        handler.dispatch_callback(Callback("watch", seen.append, ("next",)))
+        wait_until(lambda: seen, sleep=gevent.sleep)
+    (record,) = caplog.records
+    assert record.name == "kazoo.handlers.gevent"
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+    assert record.exc_info[2].tb_next is not None  # the traceback reaches into the callback
+
+
+def test_a_worker_that_was_killed_leaves_the_rest_to_another(
+    handler: SequentialGeventHandler,
+) -> None:
+    """Killing the greenlet of a callback, or of one not yet run, loses no other callback."""
+    seen: list[str] = []
+    workers: list[gevent.Greenlet] = []
+
+    def victim() -> None:
+        workers.append(gevent.getcurrent())
+        gevent.sleep(30)
+
+    handler.dispatch_callback(Callback("watch", victim, ()))
+    handler.dispatch_callback(Callback("watch", seen.append, ("after the victim",)))
+    wait_until(lambda: workers, sleep=gevent.sleep)
+    gevent.kill(workers[0])
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    handler.dispatch_callback(Callback("watch", seen.append, ("never ran",)))
+    gevent.kill(handler.callback_queue._worker)
+    handler.dispatch_callback(Callback("watch", seen.append, ("last",)))
+    wait_until(lambda: seen[-1] == "last", sleep=gevent.sleep)
+    assert seen == ["after the victim", "never ran", "last"]
+
+
+def test_stop_runs_what_was_queued_and_empties_the_queues(
+    handler: SequentialGeventHandler,
+) -> None:
+    """When stop() returns, callbacks that were queued before it have run."""
+    seen: list[int] = []
+    for number in range(3):
+        handler.dispatch_callback(
+            Callback("watch", lambda n: (gevent.sleep(0.001), seen.append(n)), (number,))
+        )
+    handler.stop()
+    assert seen == [0, 1, 2]
+    assert handler.callback_queue.empty()
+    assert handler.callback_queue.qsize() == 0
+
+
+@pytest.mark.parametrize("kind", ["watch", "completion"])
+def test_a_callback_may_stop_and_restart_the_handler(
+    handler: SequentialGeventHandler, kind: str
+) -> None:
+    """stop() and start() from inside a callback return; one at a time still holds."""
+    seen: list[str] = []
+
+    def restart() -> None:
+        handler.stop()
+        seen.append("stopped")
+        handler.start()
+        handler.dispatch_callback(Callback(kind, seen.append, ("queued after",)))
+        gevent.sleep(0.01)
+        seen.append("restarted")
+
+    handler.dispatch_callback(Callback(kind, restart, ()))
+    handler.dispatch_callback(Callback(kind, seen.append, ("queued before",)))
+    wait_until(lambda: len(seen) == 4, sleep=gevent.sleep)
+    assert seen == ["stopped", "restarted", "queued before", "queued after"]
+
+
+def test_stop_does_not_wait_for_ever_for_a_callback(
+    handler: SequentialGeventHandler,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A callback that never returns costs stop() its time-out, a warning and the queue."""
+    monkeypatch.setattr(kazoo_gevent_patch.handler, "STOP_TIMEOUT", 0.05)
+    release = gevent.event.Event()
+    seen: list[str] = []
+    handler.dispatch_callback(Callback("watch", release.wait, ()))
+    handler.dispatch_callback(Callback("watch", seen.append, ("dropped",)))
+    handler.stop()
+    assert handler.callback_queue.empty()
+    assert "has not returned within 0.05 seconds of stop()" in caplog.text
+    release.set()
+    handler.start()
+    handler.dispatch_callback(Callback("watch", seen.append, ("after",)))
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    assert seen == ["after"]
+
+
+def test_what_is_dispatched_while_stopped_waits_for_the_start() -> None:
+    """As with kazoo's default: watch callbacks queued while stopped run at the next start."""
+    handler = SequentialGeventHandler()
+    seen: list[str] = []
+    handler.dispatch_callback(Callback("watch", seen.append, ("early",)))
+    gevent.sleep(0.01)  # nothing to wait for: the point is that nothing happens
+    assert seen == []
+    handler.start()
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    handler.stop()
+    assert seen == ["early"]
+
+
+def test_an_idle_handler_has_no_greenlets(handler: SequentialGeventHandler) -> None:
+    """Workers come with the first callback and go with the last."""
+    handler.dispatch_callback(Callback("watch", int, ()))
+    worker = handler.callback_queue._worker
+    wait_until(lambda: worker.dead, sleep=gevent.sleep)
+    assert handler.callback_queue._worker is None
+
+
+def test_spawn_returns_what_code_for_threads_expects(handler: SequentialGeventHandler) -> None:
+    """A spawned greenlet has the methods of a thread that kazoo's users call."""
+    release = gevent.event.Event()
+    spawned = handler.spawn(lambda word, end: (release.wait(), word + end)[1], "a", end="b")
+    assert spawned.is_alive()
+    assert spawned.daemon is True
+    assert spawned.name
+    assert spawned.join(0.01) is None
+    assert spawned.join(-1) is None
+    assert spawned.is_alive()
+    release.set()
+    spawned.join()
+    assert not spawned.is_alive()
+    assert spawned.value == "ab"
+
+
+def test_a_spawned_greenlet_cannot_join_itself(handler: SequentialGeventHandler) -> None:
+    """Like a thread, it raises instead of waiting for ever."""
+    spawned = handler.spawn(lambda: pytest.raises(RuntimeError, gevent.getcurrent().join))
+    spawned.join(5)
+    assert "cannot join current greenlet" in str(spawned.get(timeout=0).value)
+
+
+@pytest.mark.parametrize("make", ["lock_object", "rlock_object"])
+def test_locks_have_the_signature_of_threadings(
+    handler: SequentialGeventHandler, make: str
+) -> None:
+    """Both locks take blocking and timeout, -1 included, and exclude other greenlets."""
+    lock = getattr(handler, make)()
+    with lock:
+        attempts = [
+            gevent.spawn(lock.acquire, blocking=False),
+            gevent.spawn(lock.acquire, blocking=True, timeout=0.01),
+            gevent.spawn(lock.acquire, True, 0.01),
+        ]
+        gevent.joinall(attempts, timeout=5)
+        assert [attempt.value for attempt in attempts] == [False] * 3
+        patient = gevent.spawn(lock.acquire, blocking=True, timeout=-1)
+    assert patient.get(timeout=5) is True
+
+
+def test_releasing_an_unlocked_lock_raises_as_a_threads_lock_does(
+    handler: SequentialGeventHandler,
+) -> None:
+    """RuntimeError, which code for threads catches."""
+    with pytest.raises(RuntimeError):
+        handler.lock_object().release()

@@ -1,0 +1,305 @@
+"""The buffered connection and ``select``, on real sockets."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket as plain_socket
+from collections.abc import Iterator
+from time import perf_counter
+
+import gevent
+import pytest
+from gevent import socket
+
+from kazoo_gevent_patch import io
+from kazoo_gevent_patch.io import Connection, Selector
+from kazoo_gevent_patch.wake import wake_channel
+
+Pair = tuple[Connection, socket.socket]
+
+
+@pytest.fixture
+def selector() -> Selector:
+    """Give a selector of its own."""
+    return Selector()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """Give a connection, non-blocking as kazoo has it, and the peer's end."""
+    left, right = socket.socketpair()
+    connection = Connection(left)
+    connection.setblocking(0)
+    yield connection, right
+    connection.close()
+    right.close()
+
+
+def receive_exactly(selector: Selector, connection: Connection, size: int) -> bytes:
+    """Read as kazoo does: select unless something is pending, then recv the rest."""
+    parts = []
+    while size > 0:
+        if not connection.pending():
+            assert selector.select([connection], [], [], 5)[0] == [connection]
+        part = connection.recv(size)
+        assert part, "end of file"
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def test_small_reads_are_served_from_one_large_one(selector: Selector, pair: Pair) -> None:
+    """After the first recv the rest of what came is pending, and comes in order."""
+    connection, peer = pair
+    peer.sendall(b"abcdefghij")
+    assert connection.pending() == 0
+    assert receive_exactly(selector, connection, 4) == b"abcd"
+    assert connection.pending() == 6
+    assert connection.recv(3) == b"efg"
+    assert connection.recv(100) == b"hij"
+    assert connection.pending() == 0
+
+
+def test_reading_an_empty_connection_raises_what_a_socket_raises(pair: Pair) -> None:
+    """Non-blocking, with nothing to read: BlockingIOError."""
+    with pytest.raises(BlockingIOError):
+        pair[0].recv(4)
+
+
+def test_a_blocking_connection_waits_as_a_socket_does(pair: Pair) -> None:
+    """With a time-out set, recv waits, returns what came, and times out after."""
+    connection, peer = pair
+    connection.settimeout(5)
+    gevent.spawn(peer.sendall, b"imok")
+    assert connection.recv(8192) == b"imok"
+    connection.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        connection.recv(8192)
+
+
+def test_end_of_file_is_empty_bytes_after_all_data(selector: Selector, pair: Pair) -> None:
+    """What came before the peer closed is read first; then recv returns b'' each time."""
+    connection, peer = pair
+    peer.sendall(b"last words")
+    peer.close()
+    assert receive_exactly(selector, connection, 4) == b"last"
+    assert receive_exactly(selector, connection, 6) == b" words"
+    for _ in range(2):
+        assert selector.select([connection], [], [], 5)[0] == [connection]
+        assert connection.recv(4) == b""
+
+
+def test_a_reset_is_an_os_error() -> None:
+    """A connection that the peer resets is readable, and recv raises OSError."""
+    with plain_socket.create_server(("127.0.0.1", 0)) as server:
+        connection = Connection(socket.create_connection(server.getsockname(), 5))
+        connection.setblocking(0)
+        accepted, _ = server.accept()
+        linger_zero = b"\x01\0\0\0\0\0\0\0"
+        accepted.setsockopt(plain_socket.SOL_SOCKET, plain_socket.SO_LINGER, linger_zero)
+        accepted.close()
+        assert Selector().select([connection], [], [], 5)[0] == [connection]
+        with pytest.raises(ConnectionResetError):
+            connection.recv(4)
+        connection.close()
+
+
+@pytest.mark.parametrize("size", [1, 70_000, 3_000_000])
+def test_a_message_in_any_pieces_arrives_whole(selector: Selector, pair: Pair, size: int) -> None:
+    """Messages smaller and larger than a read, sent in pieces, are put together."""
+    connection, peer = pair
+    message = bytes(number % 251 for number in range(size))
+    gevent.spawn(peer.sendall, message + b"next")
+    assert receive_exactly(selector, connection, size) == message
+    assert receive_exactly(selector, connection, 4) == b"next"
+
+
+def test_a_read_allocates_no_more_than_its_limit(pair: Pair) -> None:
+    """The length a peer announces is not what is asked of the socket at once."""
+    connection, _ = pair
+    asked: list[int] = []
+
+    class Recorder:
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            asked.append(size)
+            return b"x"
+
+    sock, connection._sock = connection._sock, Recorder()
+    try:
+        connection.recv(2**31 - 1)
+    finally:
+        connection._sock = sock
+    assert asked == [io.LARGEST_READ]
+
+
+def test_a_full_connection_is_not_writable_until_the_peer_reads(
+    selector: Selector, pair: Pair
+) -> None:
+    """select for writing waits for room; every byte arrives once."""
+    connection, peer = pair
+    sent = 0
+    while selector.select([], [connection], [], 0)[1]:
+        sent += connection.send(b"x" * 65536)
+    assert selector.select([], [connection], [], 0.01) == ([], [], [])
+    waiting = gevent.spawn(selector.select, [], [connection], [], 10)
+    received = 0
+    while received < sent:
+        received += len(peer.recv(65536))
+    assert waiting.get(timeout=5) == ([], [connection], [])
+    assert received == sent
+
+
+def test_select_tells_a_request_and_a_reply_apart(selector: Selector, pair: Pair) -> None:
+    """With the connection and the wake channel in one list, what is ready is returned."""
+    connection, peer = pair
+    reader, writer = wake_channel()
+    both = [connection, reader]
+    assert selector.select(both, [], [], 0) == ([], [], [])
+    writer.send(b"\0")
+    assert selector.select(both, [], [], 5) == ([reader], [], [])
+    peer.sendall(b"reply")
+    assert selector.select(both, [], [], 5) == (both, [], [])
+    reader.recv(1)
+    assert selector.select(both, [], [], 5) == ([connection], [], [])
+
+
+@pytest.mark.parametrize("source", ["reply", "request"])
+def test_either_source_ends_the_wait(selector: Selector, pair: Pair, source: str) -> None:
+    """A waiting select wakes for a reply and for a request."""
+    connection, peer = pair
+    reader, writer = wake_channel()
+    waiting = gevent.spawn(selector.select, [connection, reader], [], [], 30)
+    gevent.sleep(0)
+    if source == "reply":
+        peer.sendall(b"x")
+    else:
+        writer.send(b"\0")
+    expected = [connection] if source == "reply" else [reader]
+    assert waiting.get(timeout=5) == (expected, [], [])
+
+
+def test_a_connection_in_both_lists_is_reported_in_both(selector: Selector, pair: Pair) -> None:
+    """Unlike kazoo's own select, which forgets that it is writable."""
+    connection, peer = pair
+    peer.sendall(b"x")
+    assert selector.select([connection], [connection], [], 5) == ([connection], [connection], [])
+    plain = peer
+    connection.send(b"y")
+    assert selector.select([plain], [plain], [], 5) == ([plain], [plain], [])
+
+
+def test_any_object_with_a_descriptor_may_be_selected(selector: Selector, pair: Pair) -> None:
+    """Sockets, numbers and connections mix; a connection's read-ahead counts."""
+    connection, peer = pair
+    peer.sendall(b"abcdef")
+    fd = peer.fileno()
+    assert receive_exactly(selector, connection, 2) == b"ab"
+    assert selector.select([connection, fd], [fd], [], 5) == ([connection], [fd], [])
+    assert selector.select([fd], [], [], 0.01) == ([], [], [])
+
+
+def test_descriptors_above_a_thousand_are_fine(selector: Selector) -> None:
+    """select.select's limit does not apply."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2200), hard))
+    sockets = [plain_socket.socket() for _ in range(1100)]
+    try:
+        assert sockets[-1].fileno() > 1024
+        writable = selector.select([], sockets[-2:], [], 5)[1]
+        assert writable == sockets[-2:]  # an unconnected socket reports a hang-up
+    finally:
+        for sock in sockets:
+            sock.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_closing_ends_a_wait_with_an_error_on_recv(selector: Selector, pair: Pair) -> None:
+    """close() while another greenlet waits: it goes on at once and recv raises OSError."""
+    connection, _ = pair
+    waiting = gevent.spawn(selector.select, [connection], [], [], 30)
+    gevent.sleep(0)
+    connection.close()
+    assert waiting.get(timeout=5) == ([connection], [], [])
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number tells
+        connection.recv(4)
+    assert caught.value.errno == errno.EBADF
+
+
+def test_a_killed_wait_leaves_the_connection_usable(selector: Selector, pair: Pair) -> None:
+    """A greenlet killed, or timed out, in select leaves nothing registered behind."""
+    connection, peer = pair
+    reader, _ = wake_channel()
+    for _ in range(3):
+        waiting = gevent.spawn(selector.select, [connection, reader], [], [], 30)
+        gevent.sleep(0)
+        waiting.kill()
+    peer.sendall(b"x")
+    assert selector.select([connection, reader], [], [], 5) == ([connection], [], [])
+
+
+def test_two_greenlets_may_not_wait_for_one_connection(selector: Selector, pair: Pair) -> None:
+    """The second gets gevent's error, and the first still its data."""
+    connection, peer = pair
+    first = gevent.spawn(selector.select, [connection], [], [], 30)
+    gevent.sleep(0)
+    with pytest.raises(gevent.exceptions.ConcurrentObjectUseError):
+        selector.select([connection], [], [], 5)
+    peer.sendall(b"x")
+    assert first.get(timeout=5) == ([connection], [], [])
+
+
+def test_the_time_out_is_kept_over_false_alarms(selector: Selector, pair: Pair) -> None:
+    """A wake-up without anything ready behind it does not look like a time-out."""
+    connection, peer = pair
+    waiting = gevent.spawn(selector.select, [connection], [], [], 30)
+    gevent.sleep(0)
+    gevent.get_hub().loop.run_callback(connection._waiter.switch, None)
+    gevent.sleep(0.01)  # time for the false alarm to be answered wrongly
+    assert not waiting.ready()
+    peer.sendall(b"x")
+    assert waiting.get(timeout=5) == ([connection], [], [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (([], [], [], "soon"), TypeError),
+        (([], [], [], -1), ValueError),
+        (([object()], [], [], 0), TypeError),
+        (([-1], [], [], 0), TypeError),
+    ],
+)
+def test_bad_arguments_raise_what_kazoos_select_raises(
+    selector: Selector, arguments: tuple[object, ...], error: type[Exception]
+) -> None:
+    """The errors are those of kazoo's selector_select."""
+    with pytest.raises(error):
+        selector.select(*arguments)  # type: ignore[arg-type]
+
+
+def test_a_closed_descriptor_is_a_value_error(selector: Selector) -> None:
+    """As kazoo's select has it."""
+    sock = plain_socket.socket()
+    fd = sock.fileno()
+    sock.close()
+    with pytest.raises(ValueError, match=str(fd)):
+        selector.select([fd], [], [], 0)
+
+
+def test_a_busy_select_lets_timers_run(selector: Selector) -> None:
+    """A loop that always finds something to read does not starve the event loop."""
+    reader, writer = wake_channel()
+    writer.send(b"\0")
+    ticks: list[float] = []
+
+    def tick() -> None:
+        while len(ticks) < 5:
+            gevent.sleep(0.001)
+            ticks.append(perf_counter())
+
+    ticker = gevent.spawn(tick)
+    deadline = perf_counter() + 10
+    while not ticker.ready() and perf_counter() < deadline:
+        assert selector.select([reader], [], [], 5)[0] == [reader]
+    assert len(ticks) == 5

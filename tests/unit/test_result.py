@@ -1,0 +1,256 @@
+"""``AsyncResult``: the reference's semantics, and what kazoo's default handler promises."""
+
+from __future__ import annotations
+
+import doctest
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import gevent.event
+import pytest
+from kazoo.handlers.threading import KazooTimeoutError
+
+from kazoo_gevent_patch import AsyncResult, SequentialGeventHandler
+from tests.support import wait_until
+
+REFERENCE_EXAMPLES = """
+>>> import gevent
+>>> from kazoo_gevent_patch import AsyncResult
+>>> result = AsyncResult()
+>>> result.set(100)
+>>> result.get()
+100
+>>> result = AsyncResult()
+>>> result.set_exception(RuntimeError('failure'))
+>>> result.get()
+Traceback (most recent call last):
+ ...
+RuntimeError: failure
+>>> result = AsyncResult()
+>>> gevent.get_hub().exception_stream = None
+>>> gevent.spawn(lambda : 1/0).link(result)
+>>> result.get()
+Traceback (most recent call last):
+ ...
+ZeroDivisionError: division by zero
+"""
+
+
+@pytest.fixture
+def handler() -> Iterator[SequentialGeventHandler]:
+    """Give a started handler."""
+    handler = SequentialGeventHandler()
+    handler.start()
+    yield handler
+    handler.stop()
+
+
+@pytest.fixture(params=["bare", "of a handler"])
+def result(request: pytest.FixtureRequest, handler: SequentialGeventHandler) -> AsyncResult:
+    """Give a result, made on its own and made by a handler."""
+    return AsyncResult() if request.param == "bare" else handler.async_result()
+
+
+def test_the_examples_of_the_reference_hold() -> None:
+    """The examples in the reference are true of ours, as doctests."""
+    stream = gevent.get_hub().exception_stream
+    try:
+        test = doctest.DocTestParser().get_doctest(REFERENCE_EXAMPLES, {}, "reference", None, 0)
+        assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
+    finally:
+        gevent.get_hub().exception_stream = stream
+
+
+def test_it_is_gevents_async_result(result: AsyncResult) -> None:
+    """Checks for gevent's class hold."""
+    assert isinstance(result, gevent.event.AsyncResult)
+
+
+def test_an_unset_result_is_neither_ready_nor_successful(result: AsyncResult) -> None:
+    """Nothing is there before something is set."""
+    assert result.ready() is False
+    assert result.successful() is False
+    assert result.value is None
+    assert result.exception is None
+
+
+@pytest.mark.parametrize("value", [100, None, [], b""])
+def test_a_value_is_kept(result: AsyncResult, value: object) -> None:
+    """A value, whatever it is, is there for get, again and again."""
+    result.set(value)
+    assert result.ready() is True
+    assert result.successful() is True
+    assert [result.get(), result.get(block=False), result.get_nowait()] == [value] * 3
+    assert result.value == value
+    assert result.exception is None
+
+
+def test_an_exception_is_kept(result: AsyncResult) -> None:
+    """An exception is raised by get, again and again, and is the same object."""
+    error = RuntimeError("failure")
+    result.set_exception(error)
+    for _ in range(2):
+        with pytest.raises(RuntimeError) as caught:
+            result.get()
+        assert caught.value is error
+    assert result.ready() is True
+    assert result.successful() is False
+    assert result.exception is error
+
+
+def test_get_waits_for_another_greenlet(result: AsyncResult) -> None:
+    """Getting blocks until another greenlet sets the value."""
+    getters = [gevent.spawn(result.get, timeout=5) for _ in range(3)]
+    gevent.spawn(result.set, "later")
+    assert [getter.get(timeout=5) for getter in getters] == ["later"] * 3
+
+
+@pytest.mark.parametrize("kind", [KazooTimeoutError, gevent.Timeout, Exception])
+def test_a_timeout_is_caught_by_every_name_it_has(
+    result: AsyncResult, kind: type[BaseException]
+) -> None:
+    """Code for either handler catches the time-out of get."""
+    for get in (
+        lambda: result.get(timeout=0.01),
+        lambda: result.get(timeout=-1),
+        lambda: result.get(block=False),
+        result.get_nowait,
+    ):
+        with pytest.raises(kind):
+            get()
+
+
+def test_a_timeout_says_how_long_it_was(result: AsyncResult) -> None:
+    """The message of a time-out has the seconds."""
+    with pytest.raises(KazooTimeoutError, match=r"0\.01 seconds"):
+        result.get(timeout=0.01)
+
+
+def test_a_timeout_of_the_callers_own_passes_through(result: AsyncResult) -> None:
+    """A surrounding gevent.Timeout is neither swallowed nor mistaken for the result's."""
+    mine = gevent.Timeout(0.01)
+    with pytest.raises(gevent.Timeout) as caught, mine:
+        result.get(timeout=30)
+    assert caught.value is mine
+    assert not isinstance(caught.value, KazooTimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("value", "returned"), [(7, 7), ([1], [1]), (None, True), ([], True), (0, True), ("", True)]
+)
+def test_wait_returns_the_value_or_true(
+    result: AsyncResult, value: object, returned: object
+) -> None:
+    """Waiting returns something true once there is a value: the value if it can."""
+    gevent.spawn(result.set, value)
+    assert result.wait(5) == returned
+    assert result.wait() == returned
+
+
+def test_wait_returns_true_for_an_exception(result: AsyncResult) -> None:
+    """Waiting returns true, and does not raise, when an exception is set."""
+    result.set_exception(RuntimeError())
+    assert result.wait(5) is True
+
+
+def test_wait_returns_none_on_timeout(result: AsyncResult) -> None:
+    """Waiting in vain returns None."""
+    assert result.wait(0.01) is None
+    assert result.wait(-1) is None
+
+
+def test_it_links_to_a_greenlet(result: AsyncResult) -> None:
+    """The result is a target for the link of a greenlet that succeeds or fails."""
+    gevent.spawn(lambda: 42).link(result)
+    assert result.get(timeout=5) == 42
+
+
+def test_gevent_waits_for_it(handler: SequentialGeventHandler) -> None:
+    """gevent.wait and gevent.iwait take results like any other waitable."""
+    results = [handler.async_result() for _ in range(3)]
+    for number, result in enumerate(results):
+        gevent.spawn(result.set, number)
+    assert set(gevent.wait(results, timeout=5)) == set(results)
+
+
+def test_without_a_handler_callbacks_run_in_the_hub() -> None:
+    """As in the reference: a raw link of a bare result is called in the hub."""
+    result, seen = AsyncResult(), []
+    result.rawlink(lambda source: seen.append((source, gevent.getcurrent())))
+    result.set(1)
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    assert seen == [(result, gevent.get_hub())]
+
+
+def test_callbacks_run_in_order_on_one_greenlet_and_may_block(
+    handler: SequentialGeventHandler,
+) -> None:
+    """Callbacks of a handler's results run one at a time, in order of completion."""
+    seen: list[Any] = []
+
+    def callback(result: AsyncResult) -> None:
+        seen.append(("in", result.value))
+        gevent.sleep(0.001)
+        seen.append(("out", result.value))
+
+    results = [handler.async_result() for _ in range(5)]
+    for result in results:
+        result.rawlink(callback)
+    for number, result in enumerate(results):
+        result.set(number)
+    wait_until(lambda: len(seen) == 10, sleep=gevent.sleep)
+    assert seen == [(step, number) for number in range(5) for step in ("in", "out")]
+
+
+def test_a_late_callback_is_called_and_a_taken_back_one_is_not(
+    handler: SequentialGeventHandler,
+) -> None:
+    """Linking to a ready result calls at once; unlinking before it is ready prevents it."""
+    seen: list[str] = []
+    result = handler.async_result()
+
+    def taken_back(_: AsyncResult) -> None:
+        seen.append("taken back")
+
+    result.rawlink(taken_back)
+    result.unlink(taken_back)
+    result.unlink(taken_back)
+    result.set(1)
+    result.rawlink(lambda _: seen.append("late"))
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    assert seen == ["late"]
+
+
+def test_a_callback_linked_twice_is_called_once(handler: SequentialGeventHandler) -> None:
+    """Duplicates are merged, as in kazoo and in gevent."""
+    seen: list[AsyncResult] = []
+    result = handler.async_result()
+    result.rawlink(seen.append)
+    result.rawlink(seen.append)
+    result.set(1)
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    handler.stop()
+    assert seen == [result]
+
+
+def test_with_the_handler_stopped_callbacks_have_run_when_the_setter_returns() -> None:
+    """What kazoo promises for a response that races with stop() holds, blocked ones aside."""
+    handler = SequentialGeventHandler()
+    seen: list[str] = []
+    result = handler.async_result()
+    result.rawlink(lambda _: (seen.append("blocks"), gevent.sleep(0.01), seen.append("done")))
+    result.set_exception(RuntimeError())
+    assert seen[:1] == ["blocks"]
+    wait_until(lambda: seen == ["blocks", "done"], sleep=gevent.sleep)
+
+
+def test_a_setter_in_the_hub_does_not_wait_for_callbacks() -> None:
+    """A result that is linked to a greenlet, and so set by the hub, still gets its callbacks run."""
+    handler = SequentialGeventHandler()
+    seen: list[object] = []
+    result = handler.async_result()
+    result.rawlink(lambda source: seen.append(source.value))
+    gevent.spawn(lambda: "from the hub").link(result)
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    assert seen == ["from the hub"]
