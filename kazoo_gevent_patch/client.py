@@ -49,13 +49,22 @@ def init(wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs
     handler = SequentialGeventHandler() if _is_ours_to_choose(given) else given
     if not inspect.isclass(handler):  # kazoo refuses a class, in its own words
         arguments.set("handler", handler)
-        for name in ("connection_retry", "command_retry"):
-            if arguments.get(name) is not None:
-                arguments.set(name, aligned(arguments.get(name), handler))
+        _align_retries(arguments, handler)
     wrapped(*arguments.args, **arguments.kwargs)
     clients.live.add(client)
     if handler is given:
         clients.explicit.add(client)
+
+
+def _align_retries(arguments: _Arguments, handler: Any) -> None:
+    # One object for both stays one: kazoo sets the interrupt of the first on it, and the
+    # second goes by that too.
+    twins: dict[int, object] = {}
+    for name in ("connection_retry", "command_retry"):
+        retry = arguments.get(name)
+        if retry is not None:
+            twin = twins.setdefault(id(retry), aligned(retry, handler))
+            arguments.set(name, twin)
 
 
 def _is_ours_to_choose(given: object) -> bool:

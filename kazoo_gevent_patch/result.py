@@ -160,10 +160,23 @@ def _is_continuation(callback: Callable[..., object]) -> bool:
     to wait its turn behind a user's callback that itself waits for the operation, neither
     would ever go on; so steps do not go through the queue.
     """
-    while isinstance(callback, partial):
-        callback = callback.func
-    return (
-        isinstance(callback, FunctionType)
-        and callback.__module__ == "kazoo.client"
-        and "<locals>" in callback.__qualname__
-    )
+    step = _undecorated(callback)
+    return _module_of(step) == "kazoo.client" and "<locals>" in step.__qualname__
+
+
+def _undecorated(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function inside partials and kazoo's ``wrap`` and ``capture_exceptions``."""
+    while True:
+        if isinstance(callback, partial):
+            callback = callback.func
+        elif _module_of(callback) == "kazoo.handlers.utils" and callback.__closure__:
+            # The second one hides in a variable of the first: wrap() leaves no __wrapped__.
+            names = callback.__code__.co_freevars
+            callback = callback.__closure__[names.index("function")].cell_contents
+        else:
+            return callback
+
+
+def _module_of(function: Callable[..., object]) -> object:
+    # Not __module__, which decorators copy.
+    return isinstance(function, FunctionType) and function.__globals__["__name__"]

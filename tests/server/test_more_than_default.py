@@ -1,0 +1,150 @@
+"""Where kazoo's default handler deadlocks, raises or is lost, ours simply works."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import ConnectionClosedError
+from kazoo.handlers.threading import KazooTimeoutError
+
+from kazoo_gevent_patch import unpatch_all
+from tests.server.conftest import MakeClient
+from tests.support import wait_until
+
+
+@pytest.mark.parametrize("operation", ["ensure_path", "create", "sync", "create_sequence"])
+def test_a_result_callback_may_wait_for_a_chain_of_requests(
+    patched_client: KazooClient, operation: str
+) -> None:
+    """The steps of kazoo's own operations do not queue behind the callback that waits."""
+    zk = patched_client
+    seen: list[object] = []
+    call = {
+        "ensure_path": lambda: zk.ensure_path("/a/b/c/d"),
+        "create": lambda: zk.create("/a/b/c/d", makepath=True),
+        "sync": lambda: zk.sync("/"),
+        "create_sequence": lambda: zk.create("/a/b/c-", sequence=True, makepath=True),
+    }[operation]
+    zk.exists_async("/").rawlink(lambda _: seen.append(call()))
+    wait_until(lambda: seen, sleep=gevent.sleep)
+
+
+def test_a_watch_callback_may_stop_the_client(patched_client: KazooClient) -> None:
+    """zk.stop() inside a watch callback returns, and the session is closed."""
+    patched_client.create("/node")
+    seen: list[str] = []
+
+    def stop(_: object) -> None:
+        patched_client.stop()
+        seen.append(patched_client.client_state)
+
+    patched_client.get("/node", watch=stop)
+    patched_client.set("/node", b"x")
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    assert seen == ["CLOSED"]
+    with pytest.raises(ConnectionClosedError):
+        patched_client.get("/node")
+    patched_client.start()
+    assert patched_client.get("/node")[0] == b"x"
+
+
+@pytest.mark.parametrize("again", ["restart", "stop and start"])
+def test_a_result_callback_may_restart_the_client(patched_client: KazooClient, again: str) -> None:
+    """A new session, from inside a callback of the old one."""
+    seen: list[tuple[int, bytes] | None] = []
+    old_session = patched_client.client_id
+
+    def renew(_: object) -> None:
+        if again == "restart":
+            patched_client.restart()
+        else:
+            patched_client.stop()
+            patched_client.start()
+        seen.append(patched_client.client_id)
+
+    patched_client.exists_async("/").rawlink(renew)
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    assert seen[0] not in (None, old_session)
+
+
+def test_an_outer_timeout_passes_through_every_call(patched_client: KazooClient) -> None:
+    """gevent.Timeout round a client call is raised as it is, and the client stays usable."""
+    result = patched_client.handler.async_result()
+    for call in (result.get, result.wait, lambda: result.get(timeout=30)):
+        mine = gevent.Timeout(0.01)
+        with pytest.raises(gevent.Timeout) as caught, mine:
+            call()
+        assert caught.value is mine
+    lock = patched_client.Lock("/lock")
+    with lock:
+        other = patched_client.Lock("/lock")
+        mine = gevent.Timeout(0.05)
+        with pytest.raises(gevent.Timeout) as caught, mine:
+            other.acquire()
+        assert caught.value is mine
+    assert patched_client.exists("/lock") is not None
+
+
+@pytest.mark.parametrize("kind", [gevent.Timeout, KazooTimeoutError])
+def test_gevents_name_catches_a_late_result_too(
+    patched_client: KazooClient, kind: type[BaseException]
+) -> None:
+    """Code written for gevent's AsyncResult keeps working beside code for kazoo's."""
+    with pytest.raises(kind):
+        patched_client.handler.async_result().get(timeout=0.01)
+
+
+def test_a_flood_of_chained_creates_is_all_done(patched_client: KazooClient) -> None:
+    """2,000 create_async(makepath=True) in flight: each wake-up arrives."""
+    results = [
+        patched_client.create_async(f"/flood/{number % 50}/{number}", makepath=True)
+        for number in range(2_000)
+    ]
+    assert len({result.get(timeout=60) for result in results}) == 2_000
+
+
+def test_a_flood_from_many_greenlets_is_all_done(patched_client: KazooClient) -> None:
+    """50 greenlets with 200 requests in flight each: nothing hangs, no false closed error."""
+    patched_client.create("/node", b"data")
+
+    def work() -> int:
+        results = [patched_client.get_async("/node") for _ in range(200)]
+        return sum(result.get(timeout=60)[0] == b"data" for result in results)
+
+    workers = [gevent.spawn(work) for _ in range(50)]
+    assert [worker.get(timeout=60) for worker in workers] == [200] * 50
+
+
+def test_other_greenlets_run_while_a_client_waits(patched_client: KazooClient) -> None:
+    """Not monkey patched, start(), get() and stop() let a ticker tick."""
+    gaps: list[float] = []
+    loop = gevent.get_hub().loop
+
+    def tick() -> None:
+        last = loop.now()
+        while True:
+            gevent.sleep(0.005)
+            gaps.append(loop.now() - last)
+            last = loop.now()
+
+    ticker = gevent.spawn(tick)
+    patched_client.stop()
+    patched_client.start()
+    for _ in range(300):
+        patched_client.get("/")
+    ticker.kill()
+    assert len(gaps) > 5
+
+
+def test_a_client_built_while_patched_keeps_working_after_undo(
+    make_patched_client: MakeClient,
+) -> None:
+    """Started before the undo, and started after it."""
+    started, waiting = make_patched_client(), make_patched_client(start=False)
+    unpatch_all()
+    started.create("/node", b"data")
+    waiting.start()
+    assert waiting.get("/node")[0] == b"data"
+    started.restart()
+    assert started.get("/node")[0] == b"data"
