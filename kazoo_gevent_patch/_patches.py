@@ -68,4 +68,23 @@ PATCHES: Final = (
         replacement="client:start_async",
         why="Moves a client that was built before patch_all() to our handler when it starts.",
     ),
+    *(
+        Patch(
+            module=f"kazoo.recipe.{module}",
+            target=f"{recipe}.__init__",
+            how="wrap",
+            replacement="recipes:remember",
+            why="In a forked child the recipe must forget what its parent owns.",
+        )
+        for module, recipe in (
+            ("lock", "Lock"),
+            ("lock", "Semaphore"),
+            ("party", "BaseParty"),
+            ("barrier", "DoubleBarrier"),
+            ("queue", "LockingQueue"),
+            ("partitioner", "SetPartitioner"),
+            ("watchers", "DataWatch"),
+            ("watchers", "ChildrenWatch"),
+        )
+    ),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -65,6 +66,11 @@ class Registry:
         self._hooked: set[str] = set()
         self._registering = threading.local()
         self._lock = threading.RLock()
+        os.register_at_fork(
+            before=self._lock.acquire,
+            after_in_parent=self._lock.release,
+            after_in_child=self._lock.release,
+        )
 
     def apply(self) -> bool:
         """Apply the rows of the modules that are imported and arm the others.

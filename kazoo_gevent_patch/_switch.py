@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,11 @@ log = logging.getLogger("kazoo_gevent_patch")
 
 _registry = Registry(PATCHES)
 _lock = threading.RLock()
+
+# A thread that holds it while another one forks does not exist in the child.
+os.register_at_fork(
+    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+)
 
 
 def patch_all(*, replace_explicit: bool = False, fork: str = "reconnect") -> Status:
@@ -59,9 +65,9 @@ def _switch_on(options: Options) -> None:
         _options.put_in_force(previous)
         raise
     if newly_applied and "kazoo.client" in sys.modules:
-        from kazoo_gevent_patch import adoption  # noqa: PLC0415 - it imports kazoo
+        from kazoo_gevent_patch import client  # noqa: PLC0415 - it imports kazoo
 
-        adoption.find_clients()
+        client.find_earlier()
 
 
 def unpatch_all() -> None:

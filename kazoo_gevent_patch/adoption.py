@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from gevent.monkey import get_original
-from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.retry import KazooRetry
 
 from kazoo_gevent_patch import clients
 from kazoo_gevent_patch.handler import SequentialGeventHandler
 from kazoo_gevent_patch.retries import aligned
-
-log = logging.getLogger("kazoo_gevent_patch")
-
-
-def is_running(client: Any) -> bool:
-    """Return whether the client was started and not stopped."""
-    stopped = getattr(client, "_stopped", None)
-    return stopped is not None and not stopped.is_set()
-
-
-def find_clients() -> None:
-    """Find the clients that were built before ``patch_all()``; warn of those that run."""
-    for client in clients.find():
-        handler = getattr(client, "handler", None)
-        if type(handler) is SequentialThreadingHandler and is_running(client):
-            log.warning(
-                "%s was started before patch_all() and stays on kazoo's threading handler "
-                "until it is stopped; call patch_all() earlier",
-                clients.describe(client),
-            )
 
 
 def move(client: Any) -> None:
@@ -42,8 +20,6 @@ def move(client: Any) -> None:
     What they hold of the old handler's making (events, locks, queues, retry objects) is
     found by its type, and replaced by what the new handler makes in its place.
     """
-    if is_running(client):
-        return
     client.close()  # else it would keep the socket pair of its last session
     new = SequentialGeventHandler()
     swap = _Swap(client.handler, new)
@@ -55,17 +31,10 @@ def move(client: Any) -> None:
 
 
 def _recipes_of(client: Any) -> Iterator[Any]:
+    # Not only those that are remembered: any of them may hold a queue or an event.
     for thing in gc.get_objects():
-        if _is_recipe(type(thing)) and any(value is client for value in vars(thing).values()):
+        if clients.is_recipe(type(thing)) and clients.is_built_on(thing, client):
             yield thing
-
-
-def _is_recipe(kind: type) -> bool:
-    return any(
-        base.__module__.startswith("kazoo.recipe.")
-        for base in kind.__mro__
-        if isinstance(base.__module__, str)
-    ) and hasattr(kind, "__dict__")
 
 
 class _Swap:

@@ -11,6 +11,7 @@ import gevent
 from gevent import get_hub, getcurrent
 from gevent.hub import Hub
 
+from kazoo_gevent_patch.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.waiting import TimeSlice, call_in_hub, is_own_thread
 
 # kazoo's own logger for this handler, so that existing logging settings apply.
@@ -30,7 +31,7 @@ class CallbackQueue:
 
     def __init__(self) -> None:
         self._callbacks: deque[Callable[[], object]] = deque()
-        self._worker: gevent.Greenlet | None = None
+        self._worker: HandlerGreenlet | None = None
         self._hub: Hub | None = None
         self._started = False
 
@@ -96,7 +97,7 @@ class CallbackQueue:
         if self._hub is not None and not is_own_thread(self._hub):
             call_in_hub(self._hub, self._start_worker)
         elif self._callbacks and not self._busy():
-            self._worker = gevent.spawn(self._run)
+            self._worker = HandlerGreenlet.spawn(self._run)
 
     def _run(self) -> None:
         time_slice = TimeSlice()

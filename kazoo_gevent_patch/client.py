@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,11 @@ from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KeeperState
 
-from kazoo_gevent_patch import _options, adoption, clients
+from kazoo_gevent_patch import _options, adoption, clients, forking
 from kazoo_gevent_patch.handler import SequentialGeventHandler
 from kazoo_gevent_patch.retries import aligned
+
+log = logging.getLogger("kazoo_gevent_patch")
 
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
@@ -76,9 +79,33 @@ def _is_ours_to_choose(given: object) -> bool:
 
 def start_async(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``KazooClient.start_async``: a client from before ``patch_all()`` moves over first."""
-    if client not in clients.explicit and type(client.handler) is SequentialThreadingHandler:
+    if client not in clients.explicit and _is_on_threads(client) and not clients.is_running(client):
         adoption.move(client)
     return wrapped(*args, **kwargs)
+
+
+def find_earlier() -> None:
+    """Look after the clients that were built, and perhaps started, before ``patch_all()``.
+
+    One whose thread is alive is left alone, with a warning. One whose thread is not was
+    started in a process that this one was forked from.
+    """
+    for client in clients.find():
+        if not _is_on_threads(client) or not clients.is_running(client):
+            continue
+        thread = client._connection._connection_routine
+        if thread is not None and not thread.is_alive() and _options.current().fork != "ignore":
+            forking.inherit(client)
+        else:
+            log.warning(
+                "%s was started before patch_all() and stays on kazoo's threading handler "
+                "until it is stopped; call patch_all() earlier",
+                clients.describe(client),
+            )
+
+
+def _is_on_threads(client: Any) -> bool:
+    return type(getattr(client, "handler", None)) is SequentialThreadingHandler
 
 
 def connection_start(

@@ -1,52 +1,63 @@
-"""The clients of this process, held weakly."""
+"""The clients of this process, and the recipes built on them."""
 
 from __future__ import annotations
 
 import gc
 import sys
 from typing import Any
-from weakref import WeakValueDictionary
 
+from kazoo_gevent_patch.weak import IdentitySet
 
-class Clients:
-    """A set of clients that keeps none alive, and compares them by identity only."""
-
-    def __init__(self) -> None:
-        self._by_id: WeakValueDictionary[int, Any] = WeakValueDictionary()
-
-    def add(self, client: object) -> None:
-        """Remember a client for as long as it lives."""
-        self._by_id[id(client)] = client
-
-    def __contains__(self, client: object) -> bool:
-        return self._by_id.get(id(client)) is client
-
-    def __iter__(self) -> Any:
-        return iter(list(self._by_id.values()))
-
-
-live = Clients()
+live = IdentitySet()
 """Every client that was built while kazoo was patched, or found when it was."""
 
-explicit = Clients()
+explicit = IdentitySet()
 """Those of them whose handler the caller passed and we left in place."""
+
+recipes = IdentitySet()
+"""The recipes that keep something of their own in the session, or hold a lock."""
 
 
 def find() -> list[Any]:
-    """Return, and add to ``live``, the clients that were built before kazoo was patched.
+    """Return, and remember, the clients that were built before kazoo was patched.
 
-    This asks the garbage collector for all objects, and looks at nothing but their types:
-    asking a stranger's proxy for its ``__class__`` may have consequences.
+    Their recipes are remembered too. This asks the garbage collector for all objects, and
+    looks at nothing but their types: asking a stranger's proxy for its ``__class__`` may
+    have consequences.
     """
     client_class = sys.modules["kazoo.client"].KazooClient
-    found = [
-        thing
-        for thing in gc.get_objects()
-        if issubclass(type(thing), client_class) and thing not in live
-    ]
-    for client in found:
-        live.add(client)
+    found = []
+    for thing in gc.get_objects():
+        if issubclass(type(thing), client_class) and thing not in live:
+            live.add(thing)
+            found.append(thing)
+        elif is_recipe(type(thing)):
+            recipes.add(thing)
     return found
+
+
+def recipes_of(client: object) -> list[Any]:
+    """Return the remembered recipes that were built on the client."""
+    return [recipe for recipe in recipes if is_built_on(recipe, client)]
+
+
+def is_built_on(recipe: object, client: object) -> bool:
+    """Return whether the recipe uses the client; kazoo's recipes have two names for it."""
+    state = vars(recipe)
+    return state.get("client") is client or state.get("_client") is client
+
+
+def is_recipe(kind: type) -> bool:
+    """Return whether a class is one of kazoo's recipes, or derived from one."""
+    return any(
+        str(vars(base).get("__module__")).startswith("kazoo.recipe.") for base in kind.__mro__
+    ) and not issubclass(kind, (type, BaseException))
+
+
+def is_running(client: Any) -> bool:
+    """Return whether the client was started and not stopped."""
+    stopped = getattr(client, "_stopped", None)
+    return stopped is not None and not stopped.is_set()
 
 
 def describe(client: Any) -> str:

@@ -7,7 +7,6 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-import gevent
 import gevent.lock
 from gevent import getcurrent
 from kazoo.handlers import gevent as stock
@@ -15,6 +14,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import Callback
 
 from kazoo_gevent_patch.callbacks import CallbackQueue, log
+from kazoo_gevent_patch.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.io import Connection, Selector
 from kazoo_gevent_patch.result import AsyncResult
 from kazoo_gevent_patch.wake import WakeReader, WakeWriter, wake_channel
@@ -23,34 +23,19 @@ STOP_TIMEOUT: Final = 10.0
 """Seconds that ``stop()`` waits for callbacks that have begun or wait for their turn."""
 
 
-class HandlerGreenlet(gevent.Greenlet):
-    """A greenlet with the methods of a thread that code for kazoo's default handler uses."""
-
-    daemon = True
-
-    def is_alive(self) -> bool:
-        """Return whether the function has not ended yet."""
-        return not self.ready()
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until the function has ended, at most ``timeout`` seconds.
-
-        Raises ``RuntimeError`` in the greenlet itself, which would wait for ever.
-        """
-        if getcurrent() is self:
-            raise RuntimeError("cannot join current greenlet")
-        super().join(timeout if timeout is None else max(timeout, 0))
-
-
 class Lock(gevent.lock.BoundedSemaphore):
     """A lock with the signature and the errors of ``threading.Lock``."""
 
     def __init__(self) -> None:
         super().__init__(1)
+        self.holder: object = None
+        """The greenlet that acquired the lock last."""
 
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
         acquired: bool = super().acquire(blocking, None if timeout == -1 else timeout)
+        if acquired:
+            self.holder = getcurrent()
         return acquired
 
     def release(self) -> int:
@@ -90,6 +75,10 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def __init__(self) -> None:
         # Not kazoo's: it makes a queue and a list of workers that would never be used.
+        self.forget()
+
+    def forget(self) -> None:
+        """Be as new: stopped, with empty queues and no workers. For a forked child."""
         self._running = False
         self._queues: dict[str, CallbackQueue] = {}
         self._selector = Selector()

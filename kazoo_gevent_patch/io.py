@@ -18,6 +18,7 @@ from kazoo_gevent_patch.wake import WakeReader
 
 # gevent replaces select.poll when it patches, by one that runs the event loop.
 _poll = get_original("select", "poll")
+_close = get_original("os", "close")
 
 READ_SIZE: Final = 65536
 """Bytes asked of the socket at a time, whatever kazoo asks of the connection."""
@@ -101,6 +102,15 @@ class Connection:
         self._sock.close()
         if self._waiter is not None:
             call_in_hub(self._waiter.hub, self._waiter.switch, None)
+
+    def abandon(self) -> None:
+        """Close this process's copy of the descriptor; send nothing, tell no loop. After a fork."""
+        for watcher in self._watchers.values():
+            watcher.close()
+        self._watchers.clear()
+        fd = self._sock.detach()
+        if fd >= 0:
+            _close(fd)
 
     def readable(self) -> bool:
         """Return whether ``recv`` returns, or raises, at once."""

@@ -16,14 +16,14 @@ PROGRAMS = {
         {no_kazoo}
         now = kazoo_gevent_patch.patch_all()
         {no_kazoo}
-        assert now.patched and len(now.armed) == 4 and not now.applied, str(now)
+        assert now.patched and len(now.armed) == len(PATCHES) and not now.applied, str(now)
         assert "until kazoo is imported" in str(now)
         assert kazoo_gevent_patch.is_patched()
         dir(kazoo_gevent_patch), kazoo_gevent_patch.status()
         {no_kazoo}
         import kazoo.client
         now = kazoo_gevent_patch.status()
-        assert len(now.applied) == 4 and not now.armed, str(now)
+        assert len(now.applied) == len(PATCHES) and not now.armed, str(now)
     """,
     "unpatch_all() before kazoo is imported leaves it untouched": """
         import kazoo_gevent_patch
@@ -84,7 +84,7 @@ PROGRAMS = {
         from kazoo.handlers.threading import SequentialThreadingHandler
         assert type(KazooClient().handler) is SequentialThreadingHandler
         now = kazoo_gevent_patch.status()
-        assert not now.applied and not now.armed and len(now.left_alone) == 4, str(now)
+        assert not now.applied and not now.armed and len(now.left_alone) == len(PATCHES), str(now)
         assert "no kazoo.client.KazooClient.start_async" in str(now)
         assert "kazoo is not patched" in log.getvalue()
         kazoo_gevent_patch.unpatch_all()
@@ -134,7 +134,7 @@ PROGRAMS = {
             assert not thread.is_alive()
         assert not problems, problems
         now = kazoo_gevent_patch.status()
-        assert len(now.applied) == 4 and not now.armed and not now.left_alone, str(now)
+        assert len(now.applied) == len(PATCHES) and not now.armed and not now.left_alone, str(now)
         import kazoo.client
         wrapper = vars(kazoo.client.KazooClient)["__init__"]
         assert not hasattr(wrapper.__wrapped__, "__wrapped__")
@@ -159,7 +159,7 @@ PROGRAMS = {
         assert patching.is_alive(), "patched a half imported module"
         go_on.set()
         patching.join(30), importing.join(30)
-        assert len(kazoo_gevent_patch.status().applied) == 4, str(kazoo_gevent_patch.status())
+        assert len(kazoo_gevent_patch.status().applied) == len(PATCHES), str(kazoo_gevent_patch.status())
     """,
     "called by what kazoo's import runs, it says so and applies with the next call": """
         import importlib.machinery
@@ -173,7 +173,7 @@ PROGRAMS = {
         importlib.machinery.SourceFileLoader.exec_module = from_inside
         import kazoo.client
         now = kazoo_gevent_patch.patch_all()
-        assert len(now.applied) == 4 and not now.left_alone, str(now)
+        assert len(now.applied) == len(PATCHES) and not now.left_alone, str(now)
     """,
 }
 
@@ -181,7 +181,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("behaviour", PROGRAMS)
 def test_in_a_process_of_its_own(behaviour: str) -> None:
     """What the parameter says holds in a fresh interpreter."""
-    program = "import sys\n" + "\n".join(
+    program = "import sys\nfrom kazoo_gevent_patch._patches import PATCHES\n" + "\n".join(
         line.removeprefix(" " * 8) for line in PROGRAMS[behaviour].splitlines()
     )
     result = run_python(program.format(no_kazoo=NO_KAZOO))

@@ -26,13 +26,14 @@ PROGRAM = """
 import time
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo_gevent_patch import SequentialGeventHandler, status
+from kazoo_gevent_patch._patches import PATCHES
 
 class Own(KazooClient):
     def __init__(self, hosts):
         super().__init__(hosts, 10.0)
 
 now = status()
-assert len(now.applied) == 4 and not now.armed and not now.left_alone, str(now)
+assert len(now.applied) == len(PATCHES) and not now.armed and not now.left_alone, str(now)
 assert now.monkey_patched["socket"] is MONKEY, str(now)
 for zk in (KazooClient(HOSTS), kazoo.client.KazooClient(HOSTS, 10.0, None, None), Own(HOSTS),
            KazooClient(hosts=HOSTS, handler=None, connection_retry={"max_tries": 3},

@@ -1,0 +1,201 @@
+"""What a started client becomes in a forked child.
+
+The child shares the parent's socket, session and epoll set. Whatever it did with them the
+parent would feel, so the hook that Python runs in the child right after the fork does
+nothing but mark, drop and close this process's copy of the descriptor. The rest waits until
+the child's own event loop runs, or the client is used.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from typing import Any, NoReturn
+
+import gevent
+from gevent import GreenletExit, getcurrent
+from gevent.lock import RLock
+from gevent.monkey import get_original
+from kazoo.exceptions import ConnectionClosedError
+from kazoo.protocol.states import KazooState, KeeperState
+
+from kazoo_gevent_patch import _options, _switch, adoption, clients, recipes
+from kazoo_gevent_patch.greenlets import HandlerGreenlet, begin_generation
+from kazoo_gevent_patch.handler import SequentialGeventHandler
+
+log = logging.getLogger("kazoo_gevent_patch")
+
+_close = get_original("os", "close")
+
+
+class _Nobody:
+    """Stands for the client towards a connection greenlet that is ended in the child."""
+
+    def _session_callback(self, state: str) -> None:
+        """Ignore what the greenlet says last."""
+
+
+class _Ended:
+    """Stands for the handler towards the connection greenlet that itself called fork."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise GreenletExit
+
+
+class Inherited:
+    """A client between the fork and its first use in the child.
+
+    Its bound methods stand in the client's instance dictionary over the methods of the
+    class, so that a client that was not inherited pays nothing for this.
+    """
+
+    SHADOWED = ("_call", "command", "start_async", "stop")
+
+    def __init__(self, client: Any, *, reconnects: bool) -> None:
+        self._client = client
+        self._reconnects = reconnects
+        self._told = False
+        self._lock = RLock()
+        self._states = client.state, client._state
+        if not reconnects:
+            client._stopped.set()
+        # What anybody may ask of the client before its listeners are told.
+        client._live.clear()
+        client.state = KazooState.LOST
+        for name in self.SHADOWED:
+            setattr(client, name, getattr(self, name.lstrip("_")))
+
+    def tell(self) -> None:
+        """Tell the listeners and fail the parent's pending requests, as on a lost session."""
+        with self._lock:
+            if self._told:
+                return
+            self._told = True
+            client = self._client
+            client.state, client._state = self._states
+            client._session_callback(KeeperState.CLOSED)
+
+    def call(self, request: Any, async_object: Any) -> Any:
+        """``KazooClient._call``: every request comes through here."""
+        if self._reconnects:
+            self.start_async()
+            return self._client._call(request, async_object)
+        self.tell()
+        if async_object is not None:
+            async_object.set_exception(
+                ConnectionClosedError(
+                    "The connection belongs to the parent process: this client was started "
+                    "before a fork, and is stopped here (fork='stop'); start() opens its own"
+                )
+            )
+        return False
+
+    def command(self, *args: Any, **kwargs: Any) -> Any:
+        """``KazooClient.command``, which asks the server of the session for something."""
+        if self._reconnects:
+            self.start_async().wait(self._client._session_timeout / 1000)
+        return type(self._client).command(self._client, *args, **kwargs)
+
+    def start_async(self) -> Any:
+        """``KazooClient.start_async``: begin a session of the child's own."""
+        with self._lock:
+            self.tell()
+            self._unshadow()
+        return self._client.start_async()
+
+    def stop(self) -> None:
+        """``KazooClient.stop``: there is no session of this process to close."""
+        with self._lock:
+            self.tell()
+            self._unshadow()
+            self._client._stopped.set()
+
+    def _unshadow(self) -> None:
+        for name in self.SHADOWED:
+            vars(self._client).pop(name, None)
+
+
+def after_fork_in_child() -> None:
+    """Turn every started client into an inherited one. Logs, and never raises.
+
+    Python runs this in every forked child; running it again does nothing.
+    """
+    try:
+        if _switch.is_patched() and _options.current().fork != "ignore":
+            _inherit_all()
+    except Exception:
+        log.exception("A client inherited through a fork could not be taken care of")
+
+
+def _inherit_all() -> None:
+    begin_generation()
+    ours = [client for client in clients.live if _is_ours(client)]
+    for client in ours:
+        client.handler.forget()
+    if any(_was_started(client) for client in ours):
+        # The child may never have heard of gevent (multiprocessing, without monkey
+        # patching); its loop must not go on with the parent's epoll set. This only sets a
+        # flag in the loop, and may be done again.
+        gevent.reinit()
+    for client in clients.live:
+        if _was_started(client) and (_is_ours(client) or client not in clients.explicit):
+            inherit(client)
+
+
+def _is_ours(client: Any) -> bool:
+    return isinstance(client.handler, SequentialGeventHandler)
+
+
+def _was_started(client: Any) -> bool:
+    connection = getattr(client, "_connection", None)
+    return connection is not None and (
+        clients.is_running(client) or connection._connection_routine is not None
+    )
+
+
+def inherit(client: Any) -> None:
+    """Take a client's connection, which is the parent's, away from it in this process.
+
+    It may have been on kazoo's threading handler; it is on ours afterwards.
+    """
+    stands_in = getattr(vars(client).get("stop"), "__self__", None)
+    if not isinstance(stands_in, Inherited):
+        stopping = not clients.is_running(client)
+        reconnects = _options.current().fork == "reconnect" and not stopping
+        _replace_connection(client)
+        if not _is_ours(client):
+            atexit.unregister(client.handler.stop)  # it would join the parent's threads
+            adoption.move(client)
+        for recipe in clients.recipes_of(client):
+            recipes.disown(recipe)
+        stands_in = Inherited(client, reconnects=reconnects)
+    gevent.spawn(stands_in.tell)
+
+
+def _replace_connection(client: Any) -> None:
+    old = client._connection
+    client._connection = type(old)(
+        client, old.retry_sleeper, logger=old.logger, sasl_options=old.sasl_options
+    )
+    old.client = _Nobody()
+    for sock in (old._socket, old._read_sock, old._write_sock):
+        _abandon(sock)
+    routine = old._connection_routine
+    if routine is getcurrent():
+        old.handler = _Ended()
+    elif isinstance(routine, HandlerGreenlet) and not routine.dead:
+        routine.end_inherited()
+
+
+def _abandon(sock: Any) -> None:
+    """Close this process's copy of a descriptor: nothing is sent, no loop is told."""
+    if hasattr(sock, "abandon"):
+        sock.abandon()
+    elif hasattr(sock, "detach"):
+        fd = sock.detach()
+        if fd >= 0:
+            _close(fd)
+
+
+os.register_at_fork(after_in_child=after_fork_in_child)

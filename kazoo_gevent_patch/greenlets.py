@@ -1,0 +1,76 @@
+"""The greenlets that handlers start, and what becomes of them in a forked child."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+from gevent import GreenletExit, getcurrent
+
+_generation = 0
+
+
+def begin_generation() -> None:
+    """Say that this process was forked: the greenlets that handlers started are the parent's.
+
+    The one that called fork goes on, as after any fork.
+    """
+    global _generation
+    _generation += 1
+    current = getcurrent()
+    if isinstance(current, HandlerGreenlet):
+        current.generation = _generation
+
+
+class HandlerGreenlet(gevent.Greenlet):
+    """A greenlet with the methods of a thread that code for kazoo's default handler uses.
+
+    As with a thread, what it does goes on in one process only: in a forked child it never
+    runs again. Whatever would resume it there (every wait in gevent does so through
+    ``switch`` or ``throw``) ends it instead, as ``kill`` does, so that a descriptor it
+    waited for is not watched for ever.
+    """
+
+    daemon = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.generation = _generation
+
+    def is_inherited(self) -> bool:
+        """Return whether it was started in a process that this one was forked from."""
+        return self.generation != _generation
+
+    def is_alive(self) -> bool:
+        """Return whether the function has not ended yet."""
+        return not self.ready() and not self.is_inherited()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the function has ended, at most ``timeout`` seconds.
+
+        Raises ``RuntimeError`` in the greenlet itself, which would wait for ever.
+        """
+        if getcurrent() is self:
+            raise RuntimeError("cannot join current greenlet")
+        if not self.is_inherited():
+            super().join(timeout if timeout is None else max(timeout, 0))
+
+    def switch(self, *args: Any) -> Any:
+        """Resume the greenlet; end it if it is inherited."""
+        if self.generation != _generation:
+            return super().throw(GreenletExit)
+        return super().switch(*args)
+
+    def throw(self, *args: Any) -> Any:
+        """Resume the greenlet with an exception; end it if it is inherited."""
+        if self.generation != _generation:
+            return super().throw(GreenletExit)
+        return super().throw(*args)
+
+    def end_inherited(self) -> None:
+        """End it now. Only for code that does not wait when it is ended.
+
+        Its parent is the hub, which would get control when it ends: it has to come back here.
+        """
+        self.parent = getcurrent()
+        self.throw(GreenletExit)

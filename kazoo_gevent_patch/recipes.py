@@ -1,0 +1,73 @@
+"""What the recipes of an inherited client forget in a forked child.
+
+After a lost session the server has deleted a recipe's ephemeral nodes. After a fork they
+live on, as the parent's: the child must neither take them for its own nor delete them.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+from kazoo_gevent_patch import clients
+from kazoo_gevent_patch.greenlets import HandlerGreenlet
+
+OWNED: Final[dict[str, object]] = {
+    "is_acquired": False,  # Lock, Semaphore
+    "create_tried": False,  # Lock looks for a node with its prefix only if it tried before
+    "participating": False,  # Party, DoubleBarrier
+    "processing_element": None,  # LockingQueue
+}
+"""What a recipe believes of its nodes, and what it believes when it has none."""
+
+IDENTITIES: Final = ("prefix", "create_path", "node", "node_name", "id")
+"""The attributes with the random identity (a UUID) by which a recipe knows its own nodes."""
+
+_UUID: Final = re.compile("[0-9a-f]{32}")
+
+
+def remember(
+    wrapped: Callable[..., None], recipe: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Remember a recipe from the moment it is built; some wait in their constructors."""
+    clients.recipes.add(recipe)
+    wrapped(*args, **kwargs)
+
+
+def disown(recipe: Any) -> None:
+    """Make the recipe forget what its parent process owns, before anybody uses it here."""
+    state = vars(recipe)
+    for name, nothing in OWNED.items():
+        if name in state:
+            state[name] = nothing
+    fresh: dict[str, str] = {}
+    for name in IDENTITIES:
+        if isinstance(state.get(name), (str, bytes)):
+            state[name] = _renamed(state[name], fresh)
+    if "_acquire_method_lock" in state:
+        state["node"] = None
+        _disown_acquisition(recipe)
+    for name, make in (("_run_lock", "lock_object"), ("_state_change", "rlock_object")):
+        if name in state:  # always held in a with block: its holder releases the one it took
+            state[name] = getattr(recipe._client.handler, make)()
+
+
+def _disown_acquisition(lock: Any) -> None:
+    """End an acquire() that was under way at the fork: its node is the parent's."""
+    method_lock = lock._acquire_method_lock
+    if not method_lock.locked():
+        return
+    holder = getattr(method_lock, "holder", None)
+    if isinstance(holder, HandlerGreenlet) and holder.is_inherited():
+        lock._acquire_method_lock = lock.client.handler.lock_object()
+    else:
+        lock.cancelled = True  # that greenlet goes on here, and gets CancelledError
+
+
+def _renamed(identity: Any, fresh: dict[str, str]) -> Any:
+    """Return the identity with its UUID replaced, by the same one for the same recipe."""
+    text = identity.decode() if isinstance(identity, bytes) else identity
+    text = _UUID.sub(lambda match: fresh.setdefault(match[0], uuid.uuid4().hex), text)
+    return text.encode() if isinstance(identity, bytes) else text
