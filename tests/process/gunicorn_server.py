@@ -1,0 +1,121 @@
+"""A real gunicorn, started for a test, and the application that the tests have it serve."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import textwrap
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests import children
+from tests.ports import free_block
+from tests.support import ROOT, wait_until
+
+APPLICATION = '''
+{first_line}
+import json, os
+
+from kazoo.client import KazooClient
+
+zk = KazooClient(
+    os.environ["TEST_HOSTS"], timeout=5.0, connection_retry={{"max_tries": -1, "delay": 0.1}}
+)
+lock = zk.Lock("/lock-%s" % os.getpid())
+{at_import}
+
+def app(environ, start_response):
+    {at_request}
+    with lock:
+        children = zk.get_children("/")
+    body = json.dumps({{
+        "pid": os.getpid(),
+        "handler": type(zk.handler).__module__ + "." + type(zk.handler).__qualname__,
+        "session": zk.client_id[0],
+        "children": children,
+        "acquired": lock.is_acquired,
+    }}).encode()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [body]
+'''
+
+Answer = dict[str, Any]
+
+
+class Gunicorn:
+    """A gunicorn with two workers that serves an application in a directory of its own."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        application: str,
+        configuration: str = "",
+        arguments: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        (directory / "application.py").write_text(application)
+        (directory / "gunicorn.conf.py").write_text(textwrap.dedent(configuration))
+        self._log = directory / "gunicorn.log"
+        self._directory = directory
+        self._port = free_block([0])
+        self._arguments = arguments
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        self._env = {**os.environ, "PYTHONPATH": path, **(env or {})}
+
+    def __enter__(self) -> Gunicorn:
+        command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--log-level", "info"]
+        command += ["--bind", f"127.0.0.1:{self._port}", "--graceful-timeout", "4"]
+        with self._log.open("wb") as log:
+            self._process = children.spawn(
+                [*command, *self._arguments, "application:app"],
+                stdout=log,
+                env=self._env,
+                cwd=self._directory,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        children.kill(self._process)
+
+    @property
+    def log(self) -> str:
+        """What gunicorn, its workers and the application have logged."""
+        return self._log.read_text(errors="replace")
+
+    def get(self) -> Answer:
+        """Make one request."""
+        url = f"http://127.0.0.1:{self._port}/"
+        with urllib.request.urlopen(url, timeout=10) as response:
+            answer: Answer = json.load(response)
+            return answer
+
+    def answers_of_workers(
+        self, wanted: Callable[[dict[int, Answer]], bool], timeout: float = 30.0
+    ) -> dict[int, Answer]:
+        """Make requests until the latest answers, by worker, are as ``wanted``; return them."""
+        answers: dict[int, Answer] = {}
+
+        def ask() -> bool:
+            # The listening socket is there before, and while, workers are.
+            with suppress(ConnectionError, urllib.error.URLError):
+                answer = self.get()
+                answers[answer["pid"]] = answer
+            assert self._process.poll() is None, self.log
+            return wanted(answers)
+
+        wait_until(ask, timeout=timeout, message=lambda: f"{answers}\n{self.log}")
+        return answers
+
+    def stop(self) -> float:
+        """Stop gracefully; return how many seconds that took."""
+        begin = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(timeout=30) == 0, self.log
+        return time.monotonic() - begin

@@ -1,0 +1,170 @@
+"""Every way of switching the shim on in gunicorn, with real workers."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import time
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+from tests.process.gunicorn_server import APPLICATION, Answer, Gunicorn
+
+OURS = "kazoo_gevent_patch.handler.SequentialGeventHandler"
+PATCH = "from kazoo_gevent_patch import patch_all; patch_all()"
+
+CONFIGURATIONS = {
+    "top of the configuration": PATCH,
+    "post_fork imported": "from kazoo_gevent_patch.gunicorn import post_fork",
+    "own post_fork": f"""
+        def post_fork(server, worker):
+            {PATCH}
+    """,
+    "first line of the application": "",
+    "environment variable": "",
+}
+WAYS = list(
+    itertools.product(
+        CONFIGURATIONS,
+        ("no preload", "preload"),
+        ("started at import", "started at first request"),
+        ("gevent", "gunicorn.workers.ggevent.GeventPyWSGIWorker"),
+    )
+)
+QUICK = {
+    ("top of the configuration", "preload", "started at import", "gevent"),
+    ("post_fork imported", "preload", "started at import", "gevent"),
+    ("post_fork imported", "no preload", "started at first request", "gevent"),
+    ("own post_fork", "preload", "started at first request", "gevent"),
+    ("first line of the application", "preload", "started at import", WAYS[1][3]),
+    ("environment variable", "preload", "started at import", "gevent"),
+    ("environment variable", "no preload", "started at import", WAYS[1][3]),
+}
+
+
+def ways() -> list[object]:
+    """Return the 40 ways; all but a quick few are slow."""
+    return [
+        pytest.param(*way, marks=() if way in QUICK else pytest.mark.slow, id=", ".join(way))
+        for way in WAYS
+    ]
+
+
+def gunicorn(directory: Path, hosts: str, way: tuple[str, str, str, str]) -> Gunicorn:
+    """Return a gunicorn, not started yet, that switches the shim on in the given way."""
+    how, preload, started, worker_class = way
+    application = APPLICATION.format(
+        first_line=PATCH if how == "first line of the application" else "",
+        at_import="zk.start()" if started == "started at import" else "",
+        at_request="zk.connected or zk.start()" if started == "started at first request" else "",
+    )
+    return Gunicorn(
+        directory,
+        application=application,
+        configuration=CONFIGURATIONS[how],
+        arguments=("-k", worker_class, *(["--preload"] if preload == "preload" else [])),
+        env={
+            "TEST_HOSTS": hosts,
+            "KAZOO_GEVENT_PATCH": "1" if how == "environment variable" else "",
+        },
+    )
+
+
+@pytest.mark.parametrize(("how", "preload", "started", "worker_class"), ways())
+def test_every_worker_has_a_session_of_its_own(  # noqa: PLR0913 - one for each dimension
+    tmp_path: Path,
+    zookeeper_hosts: str,
+    chroot: str,
+    how: str,
+    preload: str,
+    started: str,
+    worker_class: str,
+) -> None:
+    """Two workers on ours, one session each; a killed one is replaced; a graceful stop."""
+    way = (how, preload, started, worker_class)
+    with gunicorn(tmp_path, zookeeper_hosts + chroot, way) as server:
+        first = server.answers_of_workers(lambda answers: len(answers) == 2)
+        latest = {answer["pid"]: answer for answer in (server.get() for _ in range(20))}
+        assert latest.keys() <= first.keys()
+        assert_sessions_of_their_own({**first, **latest})
+
+        victim, survivor = first
+        os.kill(victim, signal.SIGKILL)
+        after = server.answers_of_workers(lambda answers: len(answers.keys() - {victim}) == 2)
+        after.pop(victim, None)
+        assert_sessions_of_their_own(after)
+        assert after[survivor]["session"] == first[survivor]["session"]
+        new_sessions = {answer["session"] for answer in after.values()}
+        assert first[victim]["session"] not in new_sessions
+
+        assert server.stop() < 5
+        assert "Traceback" not in server.log
+
+
+def assert_sessions_of_their_own(answers: dict[int, Answer]) -> None:
+    """Check what each worker answered, and that no two share a session."""
+    assert len({answer["session"] for answer in answers.values()}) == len(answers) == 2
+    for answer in answers.values():
+        assert answer["handler"] == OURS
+        assert "lock-" in str(answer["children"])
+        assert answer["acquired"] is False
+
+
+def test_the_hook_leaves_other_workers_alone(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str
+) -> None:
+    """With a sync worker post_fork only logs one line for each, and kazoo is kazoo's."""
+    server = Gunicorn(
+        tmp_path,
+        application=APPLICATION.format(first_line="", at_import="zk.start()", at_request=""),
+        configuration=CONFIGURATIONS["post_fork imported"],
+        env={"TEST_HOSTS": zookeeper_hosts + chroot},
+    )
+    with server:
+        for answer in server.answers_of_workers(lambda answers: len(answers) == 2).values():
+            assert answer["handler"] == "kazoo.handlers.threading.SequentialThreadingHandler"
+        assert server.log.count("kazoo_gevent_patch leaves kazoo alone: SyncWorker") == 2
+
+
+def test_the_hook_does_not_disturb_gevents_patching(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str
+) -> None:
+    """No warning of gevent's, and the standard library is patched in the worker."""
+    application = (
+        "import gevent.monkey, socket, ssl, threading\n"
+        "assert gevent.monkey.is_module_patched('ssl')\n"
+        "assert 'gevent' in socket.socket.__module__\n"
+    ) + APPLICATION.format(first_line="", at_import="zk.start()", at_request="")
+    server = Gunicorn(
+        tmp_path,
+        application=application,
+        configuration=CONFIGURATIONS["post_fork imported"],
+        arguments=("-k", "gevent"),
+        env={"TEST_HOSTS": zookeeper_hosts + chroot, "PYTHONWARNINGS": "always"},
+    )
+    with server:
+        server.answers_of_workers(lambda answers: len(answers) == 2)
+        assert "MonkeyPatchWarning" not in server.log
+        assert "Traceback" not in server.log
+
+
+def test_requests_are_served_while_a_worker_restarts(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str
+) -> None:
+    """Killing both workers in turn loses no more than the requests they were serving."""
+    with gunicorn(tmp_path, zookeeper_hosts + chroot, WAYS[0]) as server:
+        first = server.answers_of_workers(lambda answers: len(answers) == 2)
+        for victim in first:
+            os.kill(victim, signal.SIGKILL)
+        after = server.answers_of_workers(lambda answers: len(answers.keys() - first.keys()) == 2)
+        deadline = time.monotonic() + 10
+        served = 0
+        while served < 20 and time.monotonic() < deadline:
+            try:
+                served += server.get()["pid"] in after
+            except urllib.error.URLError:
+                continue
+        assert served == 20
