@@ -65,7 +65,7 @@ def _switch_on(options: Options) -> None:
         _options.put_in_force(previous)
         raise
     if newly_applied and "kazoo.client" in sys.modules:
-        from kazoo_gevent_patch import client  # noqa: PLC0415 - it imports kazoo
+        from kazoo_gevent_patch import client
 
         client.find_earlier()
 

@@ -44,11 +44,10 @@ class _Swap:
         self._old = old
         self._new = new
         # gevent's patching replaces the classes: what was made before is of the original ones.
-        originals = get_original("threading", ["Lock", "RLock", "Event"])
+        originals = [get_original("threading", name) for name in ("Lock", "RLock", "Event")]
         made = (old.lock_object, old.rlock_object, old.event_object)
         kinds = [
-            (type(original()), type(make()))
-            for original, make in zip(originals, made, strict=True)
+            (type(original()), type(make())) for original, make in zip(originals, made, strict=True)
         ]
         self._by_type: list[tuple[tuple[type, ...], Callable[[Any], Any]]] = [
             (kinds[0], lambda _: new.lock_object()),

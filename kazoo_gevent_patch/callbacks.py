@@ -41,7 +41,7 @@ class CallbackQueue:
         Safe from any greenlet and any native thread; never blocks.
         """
         self._callbacks.append(callback)
-        if self._started and not self._busy():
+        if self._started and self._living_worker() is None:
             self._start_worker()
 
     def empty(self) -> bool:
@@ -65,11 +65,11 @@ class CallbackQueue:
     def join(self, timeout: float) -> bool:
         """Wait until all has run, at most ``timeout`` seconds; return whether it has."""
         deadline = monotonic() + timeout
-        while self._busy():
+        while worker := self._living_worker():
             remaining = deadline - monotonic()
             if remaining <= 0:
                 return False
-            self._worker.join(remaining)
+            worker.join(remaining)
         return True
 
     def clear(self) -> None:
@@ -82,21 +82,23 @@ class CallbackQueue:
         Called in the hub, or by a callback, it leaves that to the worker.
         """
         self._start_worker()
-        if self._busy() and getcurrent() not in (get_hub(), self._worker):
-            self._worker.join(0)
+        worker = self._living_worker()
+        if worker is not None and getcurrent() not in (get_hub(), worker):
+            worker.join(0)
 
     def is_current(self) -> bool:
         """Return whether the caller is a callback of this queue."""
         return getcurrent() is self._worker
 
-    def _busy(self) -> bool:
+    def _living_worker(self) -> HandlerGreenlet | None:
         # A worker that was killed before it ran has not said that it ended.
-        return self._worker is not None and not self._worker.ready()
+        worker = self._worker
+        return None if worker is None or worker.ready() else worker
 
     def _start_worker(self) -> None:
         if self._hub is not None and not is_own_thread(self._hub):
             call_in_hub(self._hub, self._start_worker)
-        elif self._callbacks and not self._busy():
+        elif self._callbacks and self._living_worker() is None:
             self._worker = HandlerGreenlet.spawn(self._run)
 
     def _run(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import GreenletExit, getcurrent
 
-_generation = 0
+if TYPE_CHECKING:
+    _Greenlet = gevent.Greenlet[..., Any]
+else:
+    _Greenlet = gevent.Greenlet
 
 
 def begin_generation() -> None:
@@ -15,14 +18,13 @@ def begin_generation() -> None:
 
     The one that called fork goes on, as after any fork.
     """
-    global _generation
-    _generation += 1
+    HandlerGreenlet.current_generation += 1
     current = getcurrent()
     if isinstance(current, HandlerGreenlet):
-        current.generation = _generation
+        current.generation = HandlerGreenlet.current_generation
 
 
-class HandlerGreenlet(gevent.Greenlet):
+class HandlerGreenlet(_Greenlet):
     """A greenlet with the methods of a thread that code for kazoo's default handler uses.
 
     As with a thread, what it does goes on in one process only: in a forked child it never
@@ -32,14 +34,16 @@ class HandlerGreenlet(gevent.Greenlet):
     """
 
     daemon = True
+    current_generation = 0
+    """How many forks lie between the first process and this one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.generation = _generation
+        self.generation = self.current_generation
 
     def is_inherited(self) -> bool:
         """Return whether it was started in a process that this one was forked from."""
-        return self.generation != _generation
+        return self.generation != self.current_generation
 
     def is_alive(self) -> bool:
         """Return whether the function has not ended yet."""
@@ -57,13 +61,13 @@ class HandlerGreenlet(gevent.Greenlet):
 
     def switch(self, *args: Any) -> Any:
         """Resume the greenlet; end it if it is inherited."""
-        if self.generation != _generation:
+        if self.generation != self.current_generation:
             return super().throw(GreenletExit)
         return super().switch(*args)
 
     def throw(self, *args: Any) -> Any:
         """Resume the greenlet with an exception; end it if it is inherited."""
-        if self.generation != _generation:
+        if self.generation != self.current_generation:
             return super().throw(GreenletExit)
         return super().throw(*args)
 

@@ -1,5 +1,6 @@
-"""gunicorn server hooks: ``from kazoo_gevent_patch.gunicorn import post_fork`` in its configuration.
+"""Server hooks for gunicorn.
 
+``from kazoo_gevent_patch.gunicorn import post_fork`` in its configuration file is enough:
 gunicorn takes the names in its configuration file for its settings, so that import is a
 whole configuration.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from select import POLLIN, POLLOUT
+from select import POLLIN, POLLNVAL, POLLOUT
 from time import monotonic
 from typing import Any, Final
 
@@ -54,7 +54,7 @@ class Connection:
         self._poll = _poll()
         self._poll.register(sock.fileno(), POLLIN | POLLOUT)
         self._watchers: dict[int, Any] = {}
-        self._waiter: Waiter | None = None
+        self._waiter: Waiter[Any] | None = None
         self._tls_pending = getattr(sock, "pending", None)
 
     def __getattr__(self, name: str) -> Any:
@@ -130,7 +130,7 @@ class Connection:
             self._writable = bool(events & POLLOUT or failed)
         return self._readable if reading else self._writable
 
-    def register(self, waiter: Waiter, events: int) -> None:
+    def register(self, waiter: Waiter[Any], events: int) -> None:
         """Have ``waiter`` switched to when one of ``events`` comes."""
         if self._waiter is not None:
             raise ConcurrentObjectUseError("Another greenlet already waits for this connection")
@@ -196,7 +196,7 @@ _OWN: Final = frozenset({Connection, WakeReader})
 
 def _wait(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | None) -> None:
     """Wait until an item may be ready or ``timeout`` seconds have passed, whichever is first."""
-    waiter = Waiter()
+    waiter: Waiter[Any] = Waiter()
     registered: list[Connection | WakeReader] = []
     timer = None if timeout is None else waiter.hub.loop.timer(timeout)
     try:
@@ -228,7 +228,7 @@ def _select_any(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | Non
     read_ahead = any(type(item) is Connection and item.pending() for item in rlist)
     ready = dict(poll.poll(0 if read_ahead else None if timeout is None else timeout * 1000))
     for fd, events in ready.items():
-        if events & gevent.select.POLLNVAL:
+        if events & POLLNVAL:
             raise ValueError(f"Invalid file descriptor: {fd}")
     readable = [
         item

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import cache
 from typing import Final
 
 VARIABLE: Final = "KAZOO_GEVENT_PATCH"
 
 log = logging.getLogger("kazoo_gevent_patch")
-
-_warned = False
 
 
 def did_patch_all(event: object) -> None:
@@ -26,12 +25,12 @@ def did_patch_all(event: object) -> None:
     if value == "1":
         _switch_on()
     elif value not in ("", "0"):
-        _warn_once("%s=%r is not understood: 1 switches the patch on, 0 or nothing leaves it off")
+        _warn_once(value)
 
 
 def _switch_on() -> None:
     try:
-        from kazoo_gevent_patch import patch_all  # noqa: PLC0415 - only when it is wanted
+        from kazoo_gevent_patch import patch_all
 
         patch_all()
     except Exception:
@@ -39,8 +38,10 @@ def _switch_on() -> None:
         log.exception("%s=1, but kazoo could not be patched", VARIABLE)
 
 
-def _warn_once(message: str) -> None:
-    global _warned
-    if not _warned:
-        _warned = True
-        log.warning(message, VARIABLE, os.environ[VARIABLE])
+@cache
+def _warn_once(value: str) -> None:
+    log.warning(
+        "%s=%r is not understood: 1 switches the patch on, 0 or nothing leaves it off",
+        VARIABLE,
+        value,
+    )

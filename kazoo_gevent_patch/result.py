@@ -16,6 +16,10 @@ from kazoo.handlers.threading import KazooTimeoutError
 if TYPE_CHECKING:
     from kazoo_gevent_patch.handler import SequentialGeventHandler
 
+    _GeventAsyncResult = gevent.event.AsyncResult[Any]
+else:
+    _GeventAsyncResult = gevent.event.AsyncResult
+
 _Callback = Callable[["AsyncResult"], object]
 
 
@@ -33,7 +37,7 @@ class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
         return f"The result was not ready within {self.seconds} seconds"
 
 
-class AsyncResult(gevent.event.AsyncResult):
+class AsyncResult(_GeventAsyncResult):
     """A one-time event that stores a value or an exception.
 
     ``AsyncResult()`` is ``gevent.event.AsyncResult``: callbacks run in the hub. A result
@@ -62,9 +66,7 @@ class AsyncResult(gevent.event.AsyncResult):
         if self._callbacks:
             self._dispatch()
 
-    def set_exception(
-        self, exception: BaseException, exc_info: tuple[Any, Any, Any] | None = None
-    ) -> None:
+    def set_exception(self, exception: BaseException | None, exc_info: Any = None) -> None:
         """Store the exception and wake up the waiters."""
         super().set_exception(exception, exc_info)
         if self._callbacks:

@@ -22,7 +22,7 @@ def cooperative_defaults(defaults: tuple[Any, ...], function: FunctionType) -> t
     return tuple({**by_name, "sleep_func": gevent.sleep}.values())
 
 
-def aligned(retry: object, handler: Any) -> object:
+def aligned(retry: Any, handler: Any) -> Any:
     """Return what kazoo may take for ``retry`` with a client on ``handler``.
 
     A retry object, or a dict of its options, whose sleep function is one of those that

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 from gevent import get_hub
 from gevent.hub import Hub
@@ -22,7 +23,7 @@ def is_own_thread(hub: Hub) -> bool:
 
 def call_in_hub(hub: Hub, function: Callable[..., object], *args: object) -> None:
     """Have ``hub`` call the function soon, from whatever thread this is called."""
-    loop = hub.loop
+    loop: Any = hub.loop
     if loop is None:
         return  # the hub was destroyed, and with it whatever waited there
     if is_own_thread(hub):
@@ -53,6 +54,9 @@ class TimeSlice:
         if perf_counter() < self._ends:
             return
         hub = get_hub()
-        with hub.loop.timer(0) as timer:
+        timer = hub.loop.timer(0)
+        try:
             hub.wait(timer)
+        finally:
+            timer.close()
         self.restart()

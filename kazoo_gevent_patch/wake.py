@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from typing import Any
 
 from gevent.hub import Waiter
 
@@ -38,7 +39,7 @@ class _Channel:
     def __init__(self) -> None:
         self.bytes: deque[int] = deque()
         self.closed = False
-        self.waiter: Waiter | None = None
+        self.waiter: Waiter[Any] | None = None
 
     def notify(self) -> None:
         # Two threads may both find the waiter: Waiter.switch only stores the value when the
@@ -97,7 +98,7 @@ class WakeReader(_End):
         """Return whether ``recv`` returns, or raises, at once."""
         return bool(self._channel.bytes) or self._channel.closed
 
-    def register(self, waiter: Waiter, events: int) -> None:
+    def register(self, waiter: Waiter[Any], events: int) -> None:
         """Have ``waiter`` switched to once, whatever thread sends, when a byte comes.
 
         ``events`` is there for symmetry with a connection; all there is to wait for is to read.
@@ -114,7 +115,7 @@ class WakeReader(_End):
         Raises ``OSError`` when the channel is closed.
         """
         while not self.readable():
-            waiter = Waiter()
+            waiter: Waiter[Any] = Waiter()
             self.register(waiter, 1)
             try:
                 if not self.readable():

@@ -18,7 +18,7 @@ from tests import children
 from tests.ports import free_block
 from tests.support import ROOT, wait_until
 
-APPLICATION = '''
+APPLICATION = """
 {first_line}
 import json, os
 
@@ -43,7 +43,7 @@ def app(environ, start_response):
     }}).encode()
     start_response("200 OK", [("Content-Type", "application/json")])
     return [body]
-'''
+"""
 
 Answer = dict[str, Any]
 

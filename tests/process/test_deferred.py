@@ -159,7 +159,8 @@ PROGRAMS = {
         assert patching.is_alive(), "patched a half imported module"
         go_on.set()
         patching.join(30), importing.join(30)
-        assert len(kazoo_gevent_patch.status().applied) == len(PATCHES), str(kazoo_gevent_patch.status())
+        now = kazoo_gevent_patch.status()
+        assert len(now.applied) == len(PATCHES), str(now)
     """,
     "called by what kazoo's import runs, it says so and applies with the next call": """
         import importlib.machinery

@@ -448,9 +448,7 @@ assert statuses([in_child(child)]) == [0]
 
 
 @pytest.mark.parametrize("behaviour", PROGRAMS)
-def test_after_a_fork(
-    prelude: str, behaviour: str, zookeeper_hosts: str, chroot: str
-) -> None:
+def test_after_a_fork(prelude: str, behaviour: str, zookeeper_hosts: str, chroot: str) -> None:
     """What the parameter says holds, in the child and in the parent."""
     run(prelude + f"HOSTS = {zookeeper_hosts + chroot!r}\n" + PROGRAMS[behaviour])
 

@@ -74,7 +74,7 @@ def gunicorn(directory: Path, hosts: str, way: tuple[str, str, str, str]) -> Gun
 
 
 @pytest.mark.parametrize(("how", "preload", "started", "worker_class"), ways())
-def test_every_worker_has_a_session_of_its_own(  # noqa: PLR0913 - one for each dimension
+def test_every_worker_has_a_session_of_its_own(
     tmp_path: Path,
     zookeeper_hosts: str,
     chroot: str,

@@ -31,9 +31,7 @@ class Unhashable(KazooClient):  # type: ignore[misc]
 @pytest.fixture
 def early(zookeeper_hosts: str, chroot: str) -> Iterator[KazooClient]:
     """Give a client that is built before patch_all() and not started."""
-    client = KazooClient(
-        zookeeper_hosts + chroot, timeout=5.0, connection_retry={"max_tries": 5}
-    )
+    client = KazooClient(zookeeper_hosts + chroot, timeout=5.0, connection_retry={"max_tries": 5})
     yield client
     client.stop()
     client.close()
@@ -67,7 +65,9 @@ def threads_of_kazoo() -> list[str]:
         thread.name
         for thread in threading.enumerate()
         if thread.ident in frames
-        and any("kazoo/" in entry.filename for entry in traceback.extract_stack(frames[thread.ident]))
+        and any(
+            "kazoo/" in entry.filename for entry in traceback.extract_stack(frames[thread.ident])
+        )
         and thread is not threading.current_thread()
     ]
 
@@ -83,7 +83,7 @@ def test_recipes_built_on_it_move_too(early: KazooClient) -> None:
     watch_children = early.ChildrenWatch("/")
     patch_all()
     early.start()
-    watch_children(lambda names: children.append(names))
+    watch_children(children.append)
     contender = gevent.spawn(contend, lock, early)
     with lock, read_lock, semaphore:
         assert lock.is_acquired

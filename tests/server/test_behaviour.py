@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -126,11 +127,12 @@ def test_result_callbacks_run_in_the_order_of_the_replies(client: KazooClient) -
     client.create("/node")
     seen: list[int] = []
 
-    def callback(number: int) -> Callable[[object], None]:
-        return lambda _: (client.handler.sleep_func(0.001), seen.append(number))[1]
+    def callback(number: int, _: object) -> None:
+        client.handler.sleep_func(0.001)
+        seen.append(number)
 
     for number in range(20):
-        client.get_async("/node").rawlink(callback(number))
+        client.get_async("/node").rawlink(partial(callback, number))
     wait_for(client, lambda: len(seen) == 20)
     assert seen == list(range(20))
 

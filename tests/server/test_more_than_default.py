@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import gevent
 import pytest
 from kazoo.client import KazooClient
@@ -20,13 +22,13 @@ def test_a_result_callback_may_wait_for_a_chain_of_requests(
     """The steps of kazoo's own operations do not queue behind the callback that waits."""
     zk = patched_client
     seen: list[object] = []
-    call = {
+    calls: dict[str, Callable[[], object]] = {
         "ensure_path": lambda: zk.ensure_path("/a/b/c/d"),
         "create": lambda: zk.create("/a/b/c/d", makepath=True),
         "sync": lambda: zk.sync("/"),
         "create_sequence": lambda: zk.create("/a/b/c-", sequence=True, makepath=True),
-    }[operation]
-    zk.exists_async("/").rawlink(lambda _: seen.append(call()))
+    }
+    zk.exists_async("/").rawlink(lambda _: seen.append(calls[operation]()))
     wait_until(lambda: seen, sleep=gevent.sleep)
 
 

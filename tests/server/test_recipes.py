@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,6 +26,11 @@ def join(workers: list[Any], timeout: float = 30.0) -> None:
     for worker in workers:
         worker.join(timeout)
     assert [worker for worker in workers if worker.is_alive()] == []
+
+
+def longer(seen: list[Any], than: int) -> bool:
+    """Return whether something has been added."""
+    return len(seen) > than
 
 
 def test_barrier(client: KazooClient) -> None:
@@ -218,7 +224,7 @@ def test_semaphore(client: KazooClient) -> None:
 
 
 def test_set_partitioner(make_client: MakeClient) -> None:
-    """The set is split between the members, whole and without overlap, and again when one leaves."""
+    """The set is split between the members, and again when one of them leaves."""
     clients = [make_client(), make_client()]
     partitioners = [
         client.SetPartitioner(
@@ -284,7 +290,12 @@ def test_locking_queue(make_client: MakeClient) -> None:
             consumed.append(item)
             queue.consume()
 
-    join([client.handler.spawn(consume, queue) for client, queue in zip(clients, queues, strict=True)])
+    join(
+        [
+            client.handler.spawn(consume, queue)
+            for client, queue in zip(clients, queues, strict=True)
+        ]
+    )
     assert sorted(consumed) == [b"%d" % number for number in range(10)]
     queues[0].put(b"returned")
     assert queues[0].get(timeout=5) == b"returned"
@@ -307,7 +318,7 @@ def test_data_watch(client: KazooClient) -> None:
         known = len(seen)
         client.set("/data", data)
         if data != b"too late":
-            wait_for(client, lambda known=known: len(seen) > known)
+            wait_for(client, partial(longer, seen, known))
     client.sync("/data")
     assert seen == [b"first", b"second", b"last"]
 
@@ -323,7 +334,7 @@ def test_children_watch(client: KazooClient) -> None:
 
     for number in range(3):
         client.create(f"/parent/{number}")
-        wait_for(client, lambda number=number: len(seen) == number + 2)
+        wait_for(client, partial(longer, seen, number + 1))
     assert seen == [[], ["0"], ["0", "1"], ["0", "1", "2"]]
 
 

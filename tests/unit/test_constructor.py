@@ -45,14 +45,14 @@ class UnboundCall(KazooClient):  # type: ignore[misc]
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: KazooClient(),
+        KazooClient,
         lambda: KazooClient(HOSTS),
         lambda: KazooClient(hosts=HOSTS, timeout=5.0),
         lambda: KazooClient(handler=None),
         lambda: KazooClient(HOSTS, 10.0, None, None),
         lambda: KazooClient(HOSTS, 10.0, None, None, None, None, None, True),
         lambda: WithOwnConstructor("name", HOSTS, timeout=5.0),
-        lambda: UnboundCall(),
+        UnboundCall,
     ],
 )
 def test_without_a_handler_it_is_ours(build: Callable[[], KazooClient]) -> None:
@@ -72,16 +72,12 @@ class HandlerOfTheirs(SequentialThreadingHandler):  # type: ignore[misc]
     """A handler class of an application's own, as Patroni has one."""
 
 
-@pytest.mark.parametrize(
-    "make", [SequentialThreadingHandler, StockGeventHandler, HandlerOfTheirs]
-)
+@pytest.mark.parametrize("make", [SequentialThreadingHandler, StockGeventHandler, HandlerOfTheirs])
 @pytest.mark.parametrize("positional", [True, False])
 def test_a_handler_that_is_passed_is_used(make: type, positional: bool) -> None:
     """The caller's instance, whichever way it is passed."""
     handler = make()
-    client = (
-        KazooClient(HOSTS, 10.0, None, handler) if positional else KazooClient(handler=handler)
-    )
+    client = KazooClient(HOSTS, 10.0, None, handler) if positional else KazooClient(handler=handler)
     assert client.handler is handler
 
 
@@ -94,9 +90,7 @@ def test_a_handler_that_is_passed_is_used(make: type, positional: bool) -> None:
         (SequentialGeventHandler, False),
     ],
 )
-def test_replace_explicit_replaces_kazoos_own_two_and_no_others(
-    make: type, replaced: bool
-) -> None:
+def test_replace_explicit_replaces_kazoos_own_two_and_no_others(make: type, replaced: bool) -> None:
     """Exact instances only; a subclass is the application's own."""
     patch_all(replace_explicit=True)
     handler = make()
@@ -154,7 +148,7 @@ def test_retry_options_fit_whatever_the_handler(
     options: dict[str, Any] = {"max_tries": 3, "delay": 0.2}
     if sleep is not None:
         options["sleep_func"] = sleep
-    retry = dict(options) if as_dict else KazooRetry(**options, ignore_expire=False)
+    retry: Any = dict(options) if as_dict else KazooRetry(**options, ignore_expire=False)
     before = dict(retry) if as_dict else dict(vars(retry))
     client = KazooClient(handler=make_handler(), **{which: retry})
     used = client._conn_retry if which == "connection_retry" else client._retry

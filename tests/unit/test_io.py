@@ -254,6 +254,7 @@ def test_the_time_out_is_kept_over_false_alarms(selector: Selector, pair: Pair) 
     connection, peer = pair
     waiting = gevent.spawn(selector.select, [connection], [], [], 30)
     gevent.sleep(0)
+    assert connection._waiter is not None
     gevent.get_hub().loop.run_callback(connection._waiter.switch, None)
     gevent.sleep(0.01)  # time for the false alarm to be answered wrongly
     assert not waiting.ready()

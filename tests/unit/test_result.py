@@ -111,14 +111,11 @@ def test_a_timeout_is_caught_by_every_name_it_has(
     result: AsyncResult, kind: type[BaseException]
 ) -> None:
     """Code for either handler catches the time-out of get."""
-    for get in (
-        lambda: result.get(timeout=0.01),
-        lambda: result.get(timeout=-1),
-        lambda: result.get(block=False),
-        result.get_nowait,
-    ):
+    for arguments in ({"timeout": 0.01}, {"timeout": -1}, {"block": False}):
         with pytest.raises(kind):
-            get()
+            result.get(**arguments)
+    with pytest.raises(kind):
+        result.get_nowait()
 
 
 def test_a_timeout_says_how_long_it_was(result: AsyncResult) -> None:
@@ -239,14 +236,20 @@ def test_with_the_handler_stopped_callbacks_have_run_when_the_setter_returns() -
     handler = SequentialGeventHandler()
     seen: list[str] = []
     result = handler.async_result()
-    result.rawlink(lambda _: (seen.append("blocks"), gevent.sleep(0.01), seen.append("done")))
+
+    def callback(_: AsyncResult) -> None:
+        seen.append("blocks")
+        gevent.sleep(0.01)
+        seen.append("done")
+
+    result.rawlink(callback)
     result.set_exception(RuntimeError())
     assert seen[:1] == ["blocks"]
     wait_until(lambda: seen == ["blocks", "done"], sleep=gevent.sleep)
 
 
 def test_a_setter_in_the_hub_does_not_wait_for_callbacks() -> None:
-    """A result that is linked to a greenlet, and so set by the hub, still gets its callbacks run."""
+    """A result that the hub sets, being linked to a greenlet, still has its callbacks run."""
     handler = SequentialGeventHandler()
     seen: list[object] = []
     result = handler.async_result()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import gevent
 import pytest
 from gevent import get_hub
+from gevent.hub import Waiter
 
 from kazoo_gevent_patch.io import Selector
 from kazoo_gevent_patch.wake import wake_channel
@@ -75,7 +77,7 @@ def test_a_byte_sent_at_the_worst_moment_is_seen(moment: str) -> None:
     register = type(reader).register
 
     class Interleaved(type(reader)):  # type: ignore[misc]
-        def register(self, waiter: object, events: int) -> None:
+        def register(self, waiter: Waiter[Any], events: int) -> None:
             if moment == "before the look":
                 writer.send(b"x")
             register(self, waiter, events)
