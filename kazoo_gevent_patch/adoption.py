@@ -33,7 +33,7 @@ def move(client: Any) -> None:
 def _recipes_of(client: Any) -> Iterator[Any]:
     # Not only those that are remembered: any of them may hold a queue or an event.
     for thing in gc.get_objects():
-        if clients.is_recipe(type(thing)) and clients.is_built_on(thing, client):
+        if clients.is_recipe(thing) and clients.is_built_on(thing, client):
             yield thing
 
 

@@ -106,7 +106,8 @@ class CallbackQueue:
         try:
             while self._callbacks:
                 self._run_one()
-                time_slice.give_way()
+                if time_slice.is_over():
+                    time_slice.give_way()
         finally:
             self._worker = None
             # A native thread may have put a callback after the look above and before the

@@ -31,7 +31,7 @@ def find() -> list[Any]:
         if issubclass(type(thing), client_class) and thing not in live:
             live.add(thing)
             found.append(thing)
-        elif is_recipe(type(thing)):
+        elif is_recipe(thing):
             recipes.add(thing)
     return found
 
@@ -47,11 +47,16 @@ def is_built_on(recipe: object, client: object) -> bool:
     return state.get("client") is client or state.get("_client") is client
 
 
-def is_recipe(kind: type) -> bool:
-    """Return whether a class is one of kazoo's recipes, or derived from one."""
-    return any(
-        str(vars(base).get("__module__")).startswith("kazoo.recipe.") for base in kind.__mro__
-    ) and not issubclass(kind, (type, BaseException))
+def is_recipe(thing: object) -> bool:
+    """Return whether an object is one of kazoo's recipes, or derived from one."""
+    if not any(
+        str(vars(base).get("__module__")).startswith("kazoo.recipe.")
+        for base in type(thing).__mro__
+    ):
+        return False
+    # Their modules hold other things too: exceptions, events, the nodes of a tree cache.
+    state = getattr(thing, "__dict__", {})
+    return "client" in state or "_client" in state
 
 
 def is_running(client: Any) -> bool:

@@ -14,9 +14,10 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import Callback
 
 from kazoo_gevent_patch.callbacks import CallbackQueue, log
+from kazoo_gevent_patch.connection import Connection
 from kazoo_gevent_patch.greenlets import HandlerGreenlet
-from kazoo_gevent_patch.io import Connection, Selector
 from kazoo_gevent_patch.result import AsyncResult
+from kazoo_gevent_patch.selector import Selector
 from kazoo_gevent_patch.wake import WakeReader, WakeWriter, wake_channel
 
 STOP_TIMEOUT: Final = 10.0
@@ -81,7 +82,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         """Be as new: stopped, with empty queues and no workers. For a forked child."""
         self._running = False
         self._queues: dict[str, CallbackQueue] = {}
-        self._selector = Selector()
+        self.select = Selector().select
 
     @property
     def callback_queue(self) -> CallbackQueue:
@@ -150,10 +151,6 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     def rlock_object(self) -> RLock:
         """Return a re-entrant lock for greenlets, to be used as a ``threading.RLock``."""
         return RLock()
-
-    def select(self, *args: Any, **kwargs: Any) -> tuple[list[Any], list[Any], list[Any]]:
-        """Wait as ``select.select`` does, blocking only the calling greenlet."""
-        return self._selector.select(*args, **kwargs)
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Connect to a server; the arguments and errors are those of kazoo's handlers."""

@@ -13,6 +13,8 @@ from gevent.hub import Waiter
 from greenlet import greenlet
 from kazoo.handlers.threading import KazooTimeoutError
 
+from kazoo_gevent_patch.waiting import call_in_hub
+
 if TYPE_CHECKING:
     from kazoo_gevent_patch.handler import SequentialGeventHandler
 
@@ -37,6 +39,13 @@ class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
         return f"The result was not ready within {self.seconds} seconds"
 
 
+# The compiled class's own methods: calling them so is half the price of super().
+_ready = gevent.event.AsyncResult.ready
+_set = gevent.event.AsyncResult.set
+_set_exception = gevent.event.AsyncResult.set_exception
+_get = gevent.event.AsyncResult.get
+
+
 class AsyncResult(_GeventAsyncResult):
     """A one-time event that stores a value or an exception.
 
@@ -45,30 +54,36 @@ class AsyncResult(_GeventAsyncResult):
     and may call the client, as with kazoo's default handler.
 
     Time-outs raise ``ResultTimeout``; a ``gevent.Timeout`` of the caller's own passes
-    through. ``set`` and ``set_exception`` may be called from any thread; waiting is for
-    greenlets.
+    through. Any greenlet of any thread may wait, and any may set. No wake-up is lost: who
+    sets stores first and looks for waiters second, who waits registers first and looks for
+    a value second.
     """
 
-    __slots__ = ("_callbacks", "_handler")
+    __slots__ = ("_callbacks", "_handler", "_waiters")
 
     def __init__(self, handler: SequentialGeventHandler | None = None) -> None:
         super().__init__()
         self._handler = handler
-        self._callbacks: list[_Callback] = []
+        self._callbacks: list[_Callback] | None = None
+        self._waiters: list[Waiter[Any]] | None = None
 
     def ready(self) -> bool:
         """Return true if and only if it holds a value or an exception."""
-        return bool(super().ready())
+        return bool(_ready(self))
 
     def set(self, value: Any = None) -> None:
         """Store the value and wake up the waiters."""
-        super().set(value)
+        _set(self, value)
+        if self._waiters:
+            self._wake()
         if self._callbacks:
             self._dispatch()
 
     def set_exception(self, exception: BaseException | None, exc_info: Any = None) -> None:
         """Store the exception and wake up the waiters."""
-        super().set_exception(exception, exc_info)
+        _set_exception(self, exception, exc_info)
+        if self._waiters:
+            self._wake()
         if self._callbacks:
             self._dispatch()
 
@@ -78,12 +93,12 @@ class AsyncResult(_GeventAsyncResult):
         ``timeout`` is in seconds, None (the default) waits for ever. Raises ``ResultTimeout``
         if nothing is there in time or, with ``block`` false, at once.
         """
-        if not self.ready():
+        if not _ready(self):
             if block:
-                super().wait(_seconds(timeout))
-            if not self.ready():
+                self._await(timeout)
+            if not _ready(self):
                 raise ResultTimeout(timeout if block else None)
-        return super().get()
+        return _get(self)
 
     def get_nowait(self) -> Any:
         """Return the value or raise the exception; raise ``ResultTimeout`` if there is none."""
@@ -97,9 +112,36 @@ class AsyncResult(_GeventAsyncResult):
         ``if result.wait(5):``, as kazoo's default handler has it, do what they say. Returns
         None on time-out.
         """
-        if not self.ready():
-            super().wait(_seconds(timeout))
-        return (self.value or True) if self.ready() else None
+        if not _ready(self):
+            self._await(timeout)
+        return (self.value or True) if _ready(self) else None
+
+    def _await(self, timeout: float | None) -> None:
+        waiter: Waiter[Any] = Waiter()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        # Less than zero does not wait, as with a condition in kazoo's default.
+        timer = None if timeout is None else waiter.hub.loop.timer(max(timeout, 0))
+        try:
+            if timer is not None:
+                timer.start(waiter.switch, None)
+            if not _ready(self):
+                waiter.get()
+        finally:
+            if timer is not None:
+                timer.close()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _wake(self) -> None:
+        waiters = self._waiters
+        while waiters:
+            try:
+                waiter = waiters.pop(0)
+            except IndexError:
+                return  # another thread set it too
+            call_in_hub(waiter.hub, waiter.switch, None)
 
     def rawlink(self, callback: _Callback) -> None:
         """Have ``callback`` called with this instance when it is ready, now if it is.
@@ -109,6 +151,8 @@ class AsyncResult(_GeventAsyncResult):
         if self._handler is None or _is_waiter(callback):
             super().rawlink(callback)
             return
+        if self._callbacks is None:
+            self._callbacks = []
         if callback not in self._callbacks:
             self._callbacks.append(callback)
         if self.ready():
@@ -116,7 +160,7 @@ class AsyncResult(_GeventAsyncResult):
 
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
-        if callback in self._callbacks:
+        if self._callbacks and callback in self._callbacks:
             self._callbacks.remove(callback)
         else:
             super().unlink(callback)
@@ -142,11 +186,6 @@ class AsyncResult(_GeventAsyncResult):
                     # kazoo promises that these have run when the setter returns
                     # (kazoo/handlers/utils.py, AsyncResult._do_callbacks).
                     handler.completion_queue.flush()
-
-
-def _seconds(timeout: float | None) -> float | None:
-    # gevent has no meaning for less than zero; a condition, in kazoo's default, does not wait.
-    return timeout if timeout is None else max(timeout, 0)
 
 
 def _is_waiter(callback: Callable[..., object]) -> bool:

@@ -49,10 +49,12 @@ class TimeSlice:
         """Say that the event loop has just run."""
         self._ends = perf_counter() + SLICE
 
+    def is_over(self) -> bool:
+        """Return whether this slice is used up."""
+        return perf_counter() >= self._ends
+
     def give_way(self) -> None:
-        """Let the event loop run once if this slice is used up."""
-        if perf_counter() < self._ends:
-            return
+        """Let the event loop run once, whole."""
         hub = get_hub()
         timer = hub.loop.timer(0)
         try:

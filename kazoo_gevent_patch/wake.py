@@ -11,7 +11,7 @@ Why no wake-up is lost, with any number of greenlets and native threads sending:
 * kazoo appends the request before it sends the byte, so a byte in the channel means that
   the request behind it is already in kazoo's queue.
 * ``send`` stores the byte first and looks for a waiting greenlet second; a waiting greenlet
-  registers itself first and looks for bytes second (``kazoo_gevent_patch.io``). Whichever
+  registers itself first and looks for bytes second (``kazoo_gevent_patch.selector``). Whichever
   way the two interleave, the sender sees the waiter or the waiter sees the byte.
 * ``deque.extend``, ``popleft`` and ``len`` are atomic, so no byte is counted twice or not
   at all, whichever threads send.
@@ -98,11 +98,8 @@ class WakeReader(_End):
         """Return whether ``recv`` returns, or raises, at once."""
         return bool(self._channel.bytes) or self._channel.closed
 
-    def register(self, waiter: Waiter[Any], events: int) -> None:
-        """Have ``waiter`` switched to once, whatever thread sends, when a byte comes.
-
-        ``events`` is there for symmetry with a connection; all there is to wait for is to read.
-        """
+    def register(self, waiter: Waiter[Any]) -> None:
+        """Have ``waiter`` switched to once, whatever thread sends, when a byte comes."""
         self._channel.waiter = waiter
 
     def unregister(self) -> None:
@@ -116,7 +113,7 @@ class WakeReader(_End):
         """
         while not self.readable():
             waiter: Waiter[Any] = Waiter()
-            self.register(waiter, 1)
+            self.register(waiter)
             try:
                 if not self.readable():
                     waiter.get()
@@ -124,6 +121,8 @@ class WakeReader(_End):
                 self.unregister()
         self._check_open()
         waiting = self._channel.bytes
+        if size == 1:
+            return bytes((waiting.popleft(),))
         return bytes([waiting.popleft() for _ in range(min(size, len(waiting)))])
 
 

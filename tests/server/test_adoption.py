@@ -10,6 +10,7 @@ import gevent
 import pytest
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.recipe.cache import TreeCache, TreeNode
 
 from kazoo_gevent_patch import SequentialGeventHandler, patch_all, status, unpatch_all
 from tests.support import wait_until
@@ -168,3 +169,16 @@ def test_clients_from_between_two_patchings_move_over(zookeeper_hosts: str, chro
     assert type(client.handler) is SequentialGeventHandler
     client.stop()
     client.close()
+
+
+def test_a_tree_cache_from_before_is_found_and_moved(early: KazooClient) -> None:
+    """Its nodes have neither a dictionary nor weak references; patch_all() minds neither."""
+    cache = TreeCache(early, "/tree")
+    alive = TreeNode.make_root(cache, "/tree")
+    patch_all()
+    early.start()
+    cache.start()
+    early.ensure_path("/tree/a")
+    wait_until(lambda: cache.get_children("/tree") == frozenset({"a"}), sleep=gevent.sleep)
+    cache.close()
+    assert alive is not cache._root

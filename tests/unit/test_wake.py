@@ -10,7 +10,7 @@ import pytest
 from gevent import get_hub
 from gevent.hub import Waiter
 
-from kazoo_gevent_patch.io import Selector
+from kazoo_gevent_patch.selector import Selector
 from kazoo_gevent_patch.wake import wake_channel
 from tests.support import wait_until
 
@@ -77,10 +77,10 @@ def test_a_byte_sent_at_the_worst_moment_is_seen(moment: str) -> None:
     register = type(reader).register
 
     class Interleaved(type(reader)):  # type: ignore[misc]
-        def register(self, waiter: Waiter[Any], events: int) -> None:
+        def register(self, waiter: Waiter[Any]) -> None:
             if moment == "before the look":
                 writer.send(b"x")
-            register(self, waiter, events)
+            register(self, waiter)
             if moment == "after the registration":
                 writer.send(b"x")
 

@@ -1,0 +1,174 @@
+"""``select``: waits for the connection and for the wake channel, and for any descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from select import POLLIN, POLLNVAL, POLLOUT
+from time import monotonic
+from typing import Any
+
+import gevent.select
+from gevent.hub import Waiter
+from kazoo.handlers.utils import fileobj_to_fd
+
+from kazoo_gevent_patch.connection import Connection
+from kazoo_gevent_patch.waiting import TimeSlice
+from kazoo_gevent_patch.wake import WakeReader
+
+Ready = tuple[list[Any], list[Any], list[Any]]
+
+
+class Selector:
+    """``select`` for one handler: tries first, waits second, and gives way to others."""
+
+    def __init__(self) -> None:
+        self._slice = TimeSlice()
+
+    def select(
+        self,
+        rlist: Sequence[Any],
+        wlist: Sequence[Any],
+        xlist: Sequence[Any],
+        timeout: float | None = None,
+    ) -> Ready:
+        """Wait as ``select.select`` does and return what is ready of each list.
+
+        ``timeout`` is in seconds, ``None`` means for ever. Raises ``TypeError`` or
+        ``ValueError`` where kazoo's own ``selector_select`` does, and ``OSError`` if what
+        was sent before cannot be. Blocks only the calling greenlet; exceptional conditions
+        (``xlist``) are never reported, as in kazoo.
+        """
+        if not self._slice.is_over():
+            ready = _at_once(rlist, wlist)
+            if ready is not None:
+                return ready
+        if timeout is not None:
+            if not isinstance(timeout, (int, float)):
+                raise TypeError("timeout must be a number")
+            if timeout < 0:
+                raise ValueError("timeout must be non-negative")
+        own = _sort(rlist, wlist)
+        if own is None:
+            return _select_any(rlist, wlist, timeout)
+        connections, channel = own
+        if self._slice.is_over():
+            self._let_others_run(connections)
+        return self._select_own(rlist, wlist, connections, channel, timeout)
+
+    def _select_own(
+        self,
+        rlist: Sequence[Any],
+        wlist: Sequence[Any],
+        connections: Sequence[Connection],
+        channel: WakeReader | None,
+        timeout: float | None,
+    ) -> Ready:
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            if channel is None or not channel.readable():
+                # No further request is about to join those that wait to be sent.
+                for connection in connections:
+                    connection.flush()
+            if wlist or timeout == 0:
+                for connection in connections:
+                    connection.look()
+            readable = [item for item in rlist if item.readable()]
+            writable = [item for item in wlist if item.writable()] if wlist else []
+            if readable or writable or timeout == 0:
+                return readable, writable, []
+            remaining = None if deadline is None else deadline - monotonic()
+            if remaining is not None and remaining <= 0:
+                return [], [], []
+            _wait(connections, channel, remaining)
+            self._slice.restart()
+
+    def _let_others_run(self, connections: Sequence[Connection]) -> None:
+        for connection in connections:
+            connection.flush()
+        self._slice.give_way()
+        for connection in connections:
+            connection.look()  # else requests that keep coming would keep replies waiting
+
+
+def _at_once(rlist: Sequence[Any], wlist: Sequence[Any]) -> Ready | None:
+    """Answer what kazoo's connection loop asks for each request and reply, from memory.
+
+    Is there a reply or a request (the connection and the wake channel, to read)? May I
+    write (the connection)? None if the answer is not yes, or the question another one.
+    """
+    if wlist:
+        if not rlist and len(wlist) == 1 and type(wlist[0]) is Connection and wlist[0].has_room():
+            return [], [wlist[0]], []
+    elif len(rlist) == 2:  # noqa: PLR2004 - the connection and the channel
+        connection, channel = rlist
+        if type(connection) is Connection and type(channel) is WakeReader and channel.readable():
+            return ([connection, channel] if connection.readable() else [channel]), [], []
+    return None
+
+
+def _sort(
+    rlist: Sequence[Any], wlist: Sequence[Any]
+) -> tuple[list[Connection], WakeReader | None] | None:
+    """Return the connections and the wake channel; None if there is anything else."""
+    connections: list[Connection] = []
+    channel = None
+    for item in (*rlist, *wlist):
+        if type(item) is Connection:
+            if item not in connections:
+                connections.append(item)
+        elif type(item) is WakeReader and channel is None and not wlist:
+            channel = item
+        else:
+            return None
+    return connections, channel
+
+
+def _wait(
+    connections: Sequence[Connection], channel: WakeReader | None, timeout: float | None
+) -> None:
+    """Wait until an item may be ready or ``timeout`` seconds have passed, whichever is first."""
+    waiter: Waiter[Any] = Waiter()
+    items: list[Connection | WakeReader] = [*connections]
+    if channel is not None:
+        items.append(channel)
+    registered: list[Connection | WakeReader] = []
+    timer = None if timeout is None else waiter.hub.loop.timer(timeout)
+    try:
+        if timer is not None:
+            timer.start(waiter.switch, None)
+        for item in items:
+            item.register(waiter)
+            registered.append(item)
+        # A byte that came before the registration woke nobody: look once more.
+        if channel is None or not channel.readable():
+            waiter.get()
+    finally:
+        if timer is not None:
+            timer.close()
+        for item in registered:
+            item.unregister()
+
+
+def _select_any(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | None) -> Ready:
+    """Select among any objects with descriptors, sockets in both lists included."""
+    wanted: dict[int, int] = {}
+    for items, event in ((rlist, POLLIN), (wlist, POLLOUT)):
+        for item in items:
+            fd = fileobj_to_fd(item)
+            wanted[fd] = wanted.get(fd, 0) | event
+    poll = gevent.select.poll()
+    for fd, events in wanted.items():
+        poll.register(fd, events)
+    read_ahead = any(type(item) is Connection and item.pending() for item in rlist)
+    ready = dict(poll.poll(0 if read_ahead else None if timeout is None else timeout * 1000))
+    for fd, events in ready.items():
+        if events & POLLNVAL:
+            raise ValueError(f"Invalid file descriptor: {fd}")
+    readable = [
+        item
+        for item in rlist
+        if ready.get(fileobj_to_fd(item), 0) & ~POLLOUT
+        or (type(item) is Connection and item.pending())
+    ]
+    writable = [item for item in wlist if ready.get(fileobj_to_fd(item), 0) & ~POLLIN]
+    return readable, writable, []
