@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from gevent.monkey import get_original
@@ -23,18 +22,11 @@ def move(client: Any) -> None:
     client.close()  # else it would keep the socket pair of its last session
     new = SequentialGeventHandler()
     swap = _Swap(client.handler, new)
-    for thing in (client, client._connection, *_recipes_of(client)):
+    for thing in (client, client._connection, *clients.find_recipes(client)):
         for name, value in list(vars(thing).items()):
             replacement = swap.counterpart(value)
             if replacement is not value:
                 setattr(thing, name, replacement)
-
-
-def _recipes_of(client: Any) -> Iterator[Any]:
-    # Not only those that are remembered: any of them may hold a queue or an event.
-    for thing in gc.get_objects():
-        if clients.is_recipe(thing) and clients.is_built_on(thing, client):
-            yield thing
 
 
 class _Swap:

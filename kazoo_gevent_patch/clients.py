@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kazoo_gevent_patch.weak import IdentitySet
@@ -21,42 +22,57 @@ recipes = IdentitySet()
 def find() -> list[Any]:
     """Return, and remember, the clients that were built before kazoo was patched.
 
-    Their recipes are remembered too. This asks the garbage collector for all objects, and
-    looks at nothing but their types: asking a stranger's proxy for its ``__class__`` may
-    have consequences.
+    Their recipes are remembered too.
     """
     client_class = sys.modules["kazoo.client"].KazooClient
-    found = []
-    for thing in gc.get_objects():
-        if issubclass(type(thing), client_class) and thing not in live:
-            live.add(thing)
-            found.append(thing)
-        elif is_recipe(thing):
-            recipes.add(thing)
+    found = [
+        client
+        for client in _instances(lambda kind: issubclass(kind, client_class))
+        if client not in live
+    ]
+    for client in found:
+        live.add(client)
+        for recipe in find_recipes(client):
+            recipes.add(recipe)
     return found
+
+
+def find_recipes(client: object) -> list[Any]:
+    """Return all recipes that were built on the client, remembered or not."""
+    return [recipe for recipe in _instances(_is_recipe) if _is_built_on(recipe, client)]
 
 
 def recipes_of(client: object) -> list[Any]:
     """Return the remembered recipes that were built on the client."""
-    return [recipe for recipe in recipes if is_built_on(recipe, client)]
+    return [recipe for recipe in recipes if _is_built_on(recipe, client)]
 
 
-def is_built_on(recipe: object, client: object) -> bool:
-    """Return whether the recipe uses the client; kazoo's recipes have two names for it."""
-    state = vars(recipe)
+def _is_built_on(recipe: object, client: object) -> bool:
+    # Some things in their modules have no dictionary, such as the nodes of a tree cache.
+    state = getattr(recipe, "__dict__", {})
     return state.get("client") is client or state.get("_client") is client
 
 
-def is_recipe(thing: object) -> bool:
-    """Return whether an object is one of kazoo's recipes, or derived from one."""
-    if not any(
-        str(vars(base).get("__module__")).startswith("kazoo.recipe.")
-        for base in type(thing).__mro__
-    ):
-        return False
-    # Their modules hold other things too: exceptions, events, the nodes of a tree cache.
-    state = getattr(thing, "__dict__", {})
-    return "client" in state or "_client" in state
+def _is_recipe(kind: type) -> bool:
+    return any(
+        str(vars(base).get("__module__")).startswith("kazoo.recipe.") for base in kind.__mro__
+    )
+
+
+def _instances(wanted: Callable[[type], bool]) -> Iterator[Any]:
+    """Return the living instances of the wanted types.
+
+    This asks the garbage collector for all objects, and looks at nothing but their types,
+    each type once: asking a stranger's proxy for its ``__class__`` may have consequences.
+    """
+    judged: dict[type, bool] = {}
+    for thing in gc.get_objects():
+        kind = type(thing)
+        judgement = judged.get(kind)
+        if judgement is None:
+            judgement = judged[kind] = wanted(kind)
+        if judgement:
+            yield thing
 
 
 def is_running(client: Any) -> bool:
