@@ -32,25 +32,27 @@ def find() -> list[Any]:
     ]
     for client in found:
         live.add(client)
-        for recipe in find_recipes(client):
+    for recipe in _instances(_is_recipe) if found else ():
+        if _client_of(recipe) in live:
             recipes.add(recipe)
     return found
 
 
 def find_recipes(client: object) -> list[Any]:
     """Return all recipes that were built on the client, remembered or not."""
-    return [recipe for recipe in _instances(_is_recipe) if _is_built_on(recipe, client)]
+    return [recipe for recipe in _instances(_is_recipe) if _client_of(recipe) is client]
 
 
 def recipes_of(client: object) -> list[Any]:
     """Return the remembered recipes that were built on the client."""
-    return [recipe for recipe in recipes if _is_built_on(recipe, client)]
+    return [recipe for recipe in recipes if _client_of(recipe) is client]
 
 
-def _is_built_on(recipe: object, client: object) -> bool:
-    # Some things in their modules have no dictionary, such as the nodes of a tree cache.
+def _client_of(recipe: object) -> object:
+    # kazoo's recipes have two names for it. Other things in their modules have no client,
+    # and some of them no dictionary, such as the nodes of a tree cache.
     state = getattr(recipe, "__dict__", {})
-    return state.get("client") is client or state.get("_client") is client
+    return state.get("client", state.get("_client"))
 
 
 def _is_recipe(kind: type) -> bool:
