@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# Sourced in the project root by .ci/run and tests/run.sh: brings what they need onto this machine.
+
+say() {
+  printf '==> %s\n' "$*" >&2
+}
+
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 2
+}
+
+# Runs a command, and passes on to it a signal that only this script gets: nothing outlives it.
+step() {
+  local child status=0
+  say "$*"
+  "$@" &
+  child=$!
+  trap 'kill -TERM "$child" 2>/dev/null || true' INT TERM
+  # A signal ends a `wait` before the child has ended.
+  while :; do
+    wait "$child" && status=0 || status=$?
+    kill -0 "$child" 2>/dev/null || break
+  done
+  trap - INT TERM
+  return "$status"
+}
+
+# Installs Debian packages; fails where that is not possible.
+apt_install() {
+  local as_root=()
+  command -v apt-get >/dev/null || return 1
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null || return 1
+    as_root=(sudo)
+  fi
+  say "installing $* with apt-get"
+  ${as_root[@]+"${as_root[@]}"} apt-get -q update >&2 &&
+    ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive \
+      apt-get -q install -y --no-install-recommends "$@" >&2
+}
+
+has_zookeeper() {
+  [[ -e /usr/share/java/zookeeper.jar ]] && command -v java >/dev/null
+}
+
+# ZooKeeper servers to test against: those of ZK_HOSTS, or Debian's package to start some with.
+ensure_zookeeper() {
+  if [[ -n ${ZK_HOSTS:-} ]]; then
+    say "testing against the ZooKeeper at ZK_HOSTS=$ZK_HOSTS"
+    return
+  fi
+  has_zookeeper && return
+  apt_install zookeeper && has_zookeeper && return
+  die "ZooKeeper is missing: /usr/share/java/zookeeper.jar and java, from Debian's package zookeeper.
+Install it as root with: apt-get update && apt-get install -y zookeeper
+Or use any ZooKeeper that runs, such as one in Docker:
+  docker run --rm -p 2181:2181 zookeeper:3.8
+  ZK_HOSTS=127.0.0.1:2181 $0"
+}
+
+# Prints where the interpreter is if it runs and is recent enough: pyenv leaves commands on PATH that
+# exist and do not run.
+usable_python() {
+  "$1" -c 'import sys; sys.version_info >= (3, 10) or sys.exit(1); print(sys.executable)' 2>/dev/null
+}
+
+find_python() {
+  local candidate
+  if [[ -n ${PYTHON:-} ]]; then
+    usable_python "$PYTHON" && return
+    say "PYTHON=$PYTHON is not a Python >= 3.10 that runs; looking for another"
+  fi
+  for candidate in python3 python3.13 python3.12 python3.11 python3.10; do
+    usable_python "$candidate" && return
+  done
+  return 1
+}
+
+# Sets PYTHON to an interpreter that can make virtual environments.
+ensure_python() {
+  local found version
+  found=$(find_python) || { apt_install python3 python3-venv && found=$(find_python); } ||
+    die "no Python >= 3.10 found; name one with PYTHON=/path/to/python"
+  PYTHON=$found
+  "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null && return
+  version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  apt_install "python$version-venv" && "$PYTHON" -c 'import ensurepip, venv' && return
+  die "$PYTHON cannot make virtual environments; on Debian, install python$version-venv"
+}
+
+# Makes .venv hold this package, editable, and the named dependency groups; anew when its Python,
+# its place or pyproject.toml has changed.
+ensure_venv() {
+  local stamp=.venv/.setup-stamp group wanted
+  local groups=()
+  wanted="$PWD $* $("$PYTHON" -c 'import hashlib, sys
+print(sys.version, hashlib.sha256(open("pyproject.toml", "rb").read()).hexdigest())')"
+  [[ -x .venv/bin/python && -e $stamp && $(<"$stamp") == "$wanted" ]] && return
+  for group in "$@"; do
+    groups+=(--group "$group")
+  done
+  step "$PYTHON" -m venv --clear .venv
+  step .venv/bin/python -m pip install --upgrade 'pip>=25.1' # the first that knows --group
+  step .venv/bin/python -m pip install --editable . "${groups[@]}"
+  printf '%s\n' "$wanted" >"$stamp"
+}

@@ -1,0 +1,89 @@
+"""Fixtures for tests of all kinds: servers to talk to, and a process left unpatched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+import kazoo_gevent_patch
+from tests.zookeeper import Ensemble, ZooKeeper, debian
+
+if TYPE_CHECKING:
+    from kazoo.client import KazooClient
+
+
+def pytest_configure() -> None:
+    # TERM must run the fixtures' clean-up, as Ctrl-C does; and a shell that starts the run in the
+    # background has set INT to be ignored, which the tests' child processes would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _unpatched() -> Iterator[None]:
+    yield
+    if kazoo_gevent_patch.is_patched():
+        kazoo_gevent_patch.unpatch_all()
+
+
+@pytest.fixture(scope="session")
+def zookeeper_hosts() -> Iterator[str]:
+    """The connect string of a server that all tests share; `ZK_HOSTS` names another one."""
+    if hosts := os.environ.get("ZK_HOSTS"):
+        yield hosts
+        return
+    with ZooKeeper() as server:
+        yield server.hosts
+
+
+@pytest.fixture(scope="session")
+def own_servers() -> None:
+    """Skip where no server can be started because the run is to use those of `ZK_HOSTS`."""
+    if os.environ.get("ZK_HOSTS") and not debian.is_installed():
+        pytest.skip("needs a ZooKeeper of its own, and ZK_HOSTS names a shared one")
+
+
+@pytest.fixture
+def zk_server(own_servers: None) -> Iterator[ZooKeeper]:
+    """A fresh standalone server, which the test may kill."""
+    with ZooKeeper() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ensemble(own_servers: None) -> Iterator[Ensemble]:
+    """Three servers with a leader, shared by the tests of a module."""
+    with Ensemble() as servers:
+        yield servers
+
+
+@pytest.fixture
+def chroot(zookeeper_hosts: str) -> Iterator[str]:
+    """A path on the shared server that exists for this test alone."""
+    path = f"/test-{uuid.uuid4()}"
+    with _threaded_client(zookeeper_hosts) as client:
+        client.create(path)
+    yield path
+    with _threaded_client(zookeeper_hosts) as client:
+        client.delete(path, recursive=True)
+
+
+@contextmanager
+def _threaded_client(hosts: str) -> Iterator[KazooClient]:
+    from kazoo.client import KazooClient
+    from kazoo.handlers.threading import SequentialThreadingHandler
+
+    # The handler is explicit so that a patch, if one is on, does not reach this client.
+    client = KazooClient(hosts, handler=SequentialThreadingHandler())
+    client.start()
+    try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
