@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ import wrapt
 
 from kazoo_gevent_patch._patches import Patch
 from kazoo_gevent_patch.errors import UnsupportedKazooError
+from kazoo_gevent_patch.processes import ForkSafeLock
 
 log = logging.getLogger("kazoo_gevent_patch")
 
@@ -65,12 +65,7 @@ class Registry:
         self._covered: dict[Patch, Applied] = {}
         self._hooked: set[str] = set()
         self._registering = threading.local()
-        self._lock = threading.RLock()
-        os.register_at_fork(
-            before=self._lock.acquire,
-            after_in_parent=self._lock.release,
-            after_in_child=self._lock.release,
-        )
+        self._lock = ForkSafeLock()
 
     def apply(self) -> bool:
         """Apply the rows of the modules that are imported and arm the others.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,16 +13,12 @@ from kazoo_gevent_patch._patches import PATCHES
 from kazoo_gevent_patch._registry import Registry
 from kazoo_gevent_patch._status import Status, take_status
 from kazoo_gevent_patch._versions import check_kazoo
+from kazoo_gevent_patch.processes import ForkSafeLock
 
 log = logging.getLogger("kazoo_gevent_patch")
 
 _registry = Registry(PATCHES)
-_lock = threading.RLock()
-
-# A thread that holds it while another one forks does not exist in the child.
-os.register_at_fork(
-    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-)
+_lock = ForkSafeLock()
 
 
 def patch_all(*, replace_explicit: bool = False, fork: str = "reconnect") -> Status:

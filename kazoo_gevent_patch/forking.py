@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 from typing import Any, NoReturn
 
 import gevent
@@ -20,7 +19,7 @@ from gevent.monkey import get_original
 from kazoo.exceptions import ConnectionClosedError
 from kazoo.protocol.states import KazooState, KeeperState
 
-from kazoo_gevent_patch import _options, _switch, adoption, clients, recipes
+from kazoo_gevent_patch import _options, _switch, adoption, clients, processes, recipes
 from kazoo_gevent_patch.greenlets import HandlerGreenlet, begin_generation
 from kazoo_gevent_patch.handler import SequentialGeventHandler
 
@@ -116,19 +115,16 @@ class Inherited:
             vars(self._client).pop(name, None)
 
 
-def after_fork_in_child() -> None:
-    """Turn every started client into an inherited one. Logs, and never raises.
-
-    Python runs this in every forked child; running it again does nothing.
-    """
+def inherit_all() -> None:
+    """Turn every started client into an inherited one; logs, and never raises."""
     try:
         if _switch.is_patched() and _options.current().fork != "ignore":
-            _inherit_all()
+            _inherit_started()
     except Exception:
         log.exception("A client inherited through a fork could not be taken care of")
 
 
-def _inherit_all() -> None:
+def _inherit_started() -> None:
     begin_generation()
     ours = [client for client in clients.live if _is_ours(client)]
     for client in ours:
@@ -198,4 +194,4 @@ def _abandon(sock: Any) -> None:
             _close(fd)
 
 
-os.register_at_fork(after_in_child=after_fork_in_child)
+processes.hooks.append(inherit_all)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent import GreenletExit, getcurrent
 
+from kazoo_gevent_patch.processes import after_fork_in_child, was_forked
+
 if TYPE_CHECKING:
     _Greenlet = gevent.Greenlet[..., Any]
 else:
@@ -61,12 +63,16 @@ class HandlerGreenlet(_Greenlet):
 
     def switch(self, *args: Any) -> Any:
         """Resume the greenlet; end it if it is inherited."""
+        if was_forked():
+            after_fork_in_child()
         if self.generation != self.current_generation:
             return super().throw(GreenletExit)
         return super().switch(*args)
 
     def throw(self, *args: Any) -> Any:
         """Resume the greenlet with an exception; end it if it is inherited."""
+        if was_forked():
+            after_fork_in_child()
         if self.generation != self.current_generation:
             return super().throw(GreenletExit)
         return super().throw(*args)

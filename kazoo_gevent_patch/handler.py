@@ -16,6 +16,7 @@ from kazoo.protocol.states import Callback
 from kazoo_gevent_patch.callbacks import CallbackQueue, log
 from kazoo_gevent_patch.connection import Connection
 from kazoo_gevent_patch.greenlets import HandlerGreenlet
+from kazoo_gevent_patch.processes import after_fork_in_child, was_forked
 from kazoo_gevent_patch.result import AsyncResult
 from kazoo_gevent_patch.selector import Selector
 from kazoo_gevent_patch.wake import WakeReader, WakeWriter, wake_channel
@@ -137,6 +138,8 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def async_result(self) -> AsyncResult:
         """Return a result whose callbacks run on the completion worker."""
+        if was_forked():  # every request begins with a result
+            after_fork_in_child()
         return AsyncResult(self)
 
     def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> HandlerGreenlet:

@@ -58,9 +58,9 @@ MODES = {
 }
 
 
-@pytest.fixture(params=MODES)
+@pytest.fixture(params=["monkey patched", "raw fork alone"])
 def prelude(request: pytest.FixtureRequest, zookeeper_hosts: str, chroot: str) -> str:
-    """Give the beginning of a program that forks, in each mode."""
+    """Give the beginning of a program that forks, with gevent's fork and with Python's."""
     return prelude_of(request.param, zookeeper_hosts + chroot)
 
 
@@ -77,12 +77,13 @@ def run(program: str, **options: float) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("mode", MODES)
 def test_thirty_children_have_sessions_of_their_own_and_the_parent_keeps_its(
-    prelude: str,
+    mode: str, zookeeper_hosts: str, chroot: str
 ) -> None:
     """With an ephemeral node, a held lock, a DataWatch and 200 requests in flight."""
     run(
-        prelude
+        prelude_of(mode, zookeeper_hosts + chroot)
         + """
 zk.start()
 session = zk.client_id[0]
@@ -289,8 +290,10 @@ def use():
     zk.get("/data")
     assert zk.client_id[0] != session
 
+# The main greenlet goes on in the child too, so it must not wait for a request then.
 zk.get("/data", watch=fork)
-zk.set("/data", b"1")
+changed = zk.set_async("/data", b"1")
+wait_until(lambda: children and changed.ready())
 zk.get_async("/data").rawlink(fork)
 wait_until(lambda: len(children) == 2)
 assert statuses(children) == [0, 0]
@@ -428,6 +431,29 @@ assert [process.exitcode for process in processes] == [0] * 3
 forked = in_child(use, fork=gevent.os.fork)
 assert statuses([forked], waitpid=gevent.os.waitpid) == [0]
 assert zk.get("/") and zk.client_id[0] == session
+""",
+    "a fork by a C program that does not run Python's hooks, as uWSGI's": """
+import ctypes
+zk.start()
+zk.create("/data", b"0")
+node = zk.create("/ephemeral", ephemeral=True)
+session, seen = zk.client_id[0], []
+zk.DataWatch("/data", lambda data, stat: seen.append(data))
+
+def use():
+    assert zk.get("/data")[0] == b"0"
+    assert zk.client_id[0] != session
+    zk.stop()
+
+def leave_it_to_the_loop():
+    gevent.sleep(2)  # until the inherited heartbeat would have been sent
+    assert not zk.connected
+    assert zk.exists(node) and zk.client_id[0] != session
+
+children = [in_child(function, fork=ctypes.PyDLL(None).fork)
+            for function in (use, leave_it_to_the_loop) * 3]
+assert statuses(children) == [0] * 6
+assert zk.get("/data") and zk.exists(node) and zk.client_id[0] == session
 """,
     "the registry keeps no client alive in the child": """
 import gc, weakref
