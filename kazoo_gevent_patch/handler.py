@@ -8,7 +8,8 @@ from time import monotonic
 from typing import Any, Final
 
 import gevent.lock
-from gevent import getcurrent
+from gevent import get_hub, getcurrent
+from gevent.hub import Hub
 from kazoo.handlers import gevent as stock
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import Callback
@@ -82,6 +83,8 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     def forget(self) -> None:
         """Be as new: stopped, with empty queues and no workers. For a forked child."""
         self._running = False
+        self.hub: Hub | None = None
+        """The hub of the thread that started the handler last."""
         self._queues: dict[str, CallbackQueue] = {}
         self.select = Selector().select
 
@@ -106,6 +109,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     def start(self) -> None:
         """Start the workers. Does nothing when they are started."""
         self._running = True
+        self.hub = get_hub()
         for queue in self._queues.values():
             queue.start()
 

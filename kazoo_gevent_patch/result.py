@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import gevent.event
@@ -23,6 +23,9 @@ else:
     _GeventAsyncResult = gevent.event.AsyncResult
 
 _Callback = Callable[["AsyncResult"], object]
+
+FAR_OFF: Final = 10 * 365 * 86400.0
+"""Seconds that nobody waits."""
 
 
 class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
@@ -121,6 +124,11 @@ class AsyncResult(_GeventAsyncResult):
         if self._waiters is None:
             self._waiters = []
         self._waiters.append(waiter)
+        handler = self._handler
+        if timeout is None and handler is not None and handler.hub not in (None, waiter.hub):
+            # In another thread's event loop there may be nothing else to wait for, and
+            # gevent would take that for a wait that never ends (LoopExit).
+            timeout = FAR_OFF
         # Less than zero does not wait, as with a condition in kazoo's default.
         timer = None if timeout is None else waiter.hub.loop.timer(max(timeout, 0))
         try:

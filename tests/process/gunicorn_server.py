@@ -97,16 +97,25 @@ class Gunicorn:
             return answer
 
     def answers_of_workers(
-        self, wanted: Callable[[dict[int, Answer]], bool], timeout: float = 30.0
+        self,
+        wanted: Callable[[dict[int, Answer]], bool],
+        timeout: float = 30.0,
+        key: str = "pid",
+        seen: list[Answer] | None = None,
     ) -> dict[int, Answer]:
-        """Make requests until the latest answers, by worker, are as ``wanted``; return them."""
+        """Make requests until the latest answers, by worker, are as ``wanted``; return them.
+
+        ``key`` names the worker in an answer; ``seen`` receives every answer.
+        """
         answers: dict[int, Answer] = {}
 
         def ask() -> bool:
             # The listening socket is there before, and while, workers are.
             with suppress(ConnectionError, urllib.error.URLError):
                 answer = self.get()
-                answers[answer["pid"]] = answer
+                answers[answer[key]] = answer
+                if seen is not None:
+                    seen.append(answer)
             assert self._process.poll() is None, self.log
             return wanted(answers)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import gevent
 import pytest
+from gevent.threadpool import ThreadPool
 from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionClosedError
 from kazoo.handlers.threading import KazooTimeoutError
@@ -150,3 +151,22 @@ def test_a_client_built_while_patched_keeps_working_after_undo(
     assert waiting.get("/node")[0] == b"data"
     started.restart()
     assert started.get("/node")[0] == b"data"
+
+
+def test_requests_from_native_threads_are_answered(patched_client: KazooClient) -> None:
+    """gevent's thread pool, while greenlets use the same client: each value is right."""
+    patched_client.create("/shared", b"0")
+
+    def work(number: int) -> bool:
+        path = f"/from-{number}"
+        patched_client.create(path, b"%d" % number)
+        right = [patched_client.get(path)[0] == b"%d" % number for _ in range(20)]
+        with pytest.raises(KazooTimeoutError):
+            patched_client.handler.async_result().get(timeout=0.01)
+        return all(right)
+
+    pool = ThreadPool(4)
+    jobs = [pool.spawn(work, number) for number in range(8)]
+    greenlets = [gevent.spawn(work, number) for number in range(8, 16)]
+    assert [job.get(timeout=30) for job in jobs] == [True] * 8
+    assert [greenlet.get(timeout=30) for greenlet in greenlets] == [True] * 8
