@@ -10,13 +10,16 @@ die() {
   exit 2
 }
 
-# Runs a command, and passes on to it a signal that only this script gets: nothing outlives it.
+# Runs a command in a process group of its own, and ends all of that on a signal: nothing outlives
+# this script. (Without a group of its own a background job ignores INT, and so do its children.)
 step() {
   local child status=0
   say "$*"
-  "$@" &
+  set -m
+  "$@" </dev/null &
   child=$!
-  trap 'kill -TERM "$child" 2>/dev/null || true' INT TERM
+  set +m
+  trap 'kill -INT -- "-$child" 2>/dev/null || true' INT TERM
   # A signal ends a `wait` before the child has ended.
   while :; do
     wait "$child" && status=0 || status=$?
@@ -87,6 +90,18 @@ ensure_python() {
   version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   apt_install "python$version-venv" && "$PYTHON" -c 'import ensurepip, venv' && return
   die "$PYTHON cannot make virtual environments; on Debian, install python$version-venv"
+}
+
+# Some of the packages that tests need are built from C where they are installed.
+ensure_compiler() {
+  local version
+  version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  if ! command -v cc >/dev/null; then
+    apt_install gcc libc6-dev || die "no C compiler; on Debian, install gcc and libc6-dev"
+  fi
+  "$PYTHON" -c 'import os, sysconfig
+assert os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null && return
+  apt_install "python$version-dev" || die "no headers of $PYTHON; on Debian, install python$version-dev"
 }
 
 # Makes .venv hold this package, editable, and the named dependency groups; anew when its Python,

@@ -7,6 +7,7 @@ source .ci/setup.sh
 
 ensure_zookeeper
 ensure_python
+ensure_compiler
 ensure_venv test
 
 if (($#)); then

@@ -1,0 +1,76 @@
+"""Runs one unedited kazoo program without and with the one line, and compares."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import NoReturn
+
+from kazoo.handlers.threading import KazooTimeoutError
+
+from examples.demo.runs import Outcome, run
+from examples.demo.servers import namespace, zookeeper
+from examples.demo.table import table
+from examples.demo.terminal import green, red
+from examples.demo.ways import WAYS, Way
+from tests.zookeeper import StartError
+
+
+def main() -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Set even where it was ignored, as in a job that a script runs in the background.
+        signal.signal(number, _end)
+    try:
+        return _compare()
+    except (KazooTimeoutError, StartError) as error:
+        print(f"\nerror: no ZooKeeper: {error}", file=sys.stderr)
+        return 1
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    # The clean-up is short; another signal must not cut it shorter.
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    os.write(sys.stderr.fileno(), b"\ninterrupted\n")  # print() may be what was interrupted
+    sys.exit(128 + number)
+
+
+def _compare() -> int:
+    began = time.monotonic()
+    _say("ZooKeeper:")
+    with zookeeper() as hosts:
+        print("", hosts)
+        outcomes = [_run(way, hosts) for way in WAYS]
+    print("", table(outcomes), "", sep="\n")
+    broken = [outcome for outcome in outcomes if outcome.way.must_hold and outcome.failures()]
+    for outcome in broken:
+        _explain(outcome)
+    seconds = time.monotonic() - began
+    print(red("not every check held") if broken else green("every check held"), f"{seconds:.0f} s")
+    return 1 if broken else 0
+
+
+def _run(way: Way, hosts: str) -> Outcome:
+    _say(f"app.py, {way.title}:")
+    with namespace(hosts) as own:
+        outcome = run(way, own, progress=lambda name: print("", name, end="", flush=True))
+    print()
+    return outcome
+
+
+def _say(text: str) -> None:
+    print("==>", text, end="", flush=True)
+
+
+def _explain(outcome: Outcome) -> None:
+    print(red(f"app.py, {outcome.way.title}:"))
+    for name in outcome.failures():
+        expected = outcome.way.expected[name]
+        print(f"  {name}: expected {expected!r}, saw {outcome.seen.get(name)!r}")
+    print(outcome.errors)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""Runs app.py behind what people write by hand: kazoo's own gevent handler for every client."""
+
+import gevent.monkey
+
+gevent.monkey.patch_all()
+
+import runpy  # noqa: E402 - gevent wants to come first
+from typing import Any  # noqa: E402
+
+from kazoo.client import KazooClient  # noqa: E402
+from kazoo.handlers.gevent import SequentialGeventHandler  # noqa: E402
+
+original_init = KazooClient.__init__
+
+
+def init(self: KazooClient, *args: Any, **kwargs: Any) -> None:
+    kwargs.setdefault("handler", SequentialGeventHandler())
+    original_init(self, *args, **kwargs)
+
+
+KazooClient.__init__ = init
+
+runpy.run_module("examples.demo.app", run_name="__main__")
