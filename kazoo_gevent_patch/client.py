@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
@@ -24,25 +25,28 @@ _Kwargs = dict[str, Any]
 class _Arguments:
     """The arguments of a call, by name, however they were passed."""
 
-    def __init__(self, function: Callable[..., Any], args: _Args, kwargs: _Kwargs) -> None:
-        self._names = list(inspect.signature(function).parameters)
+    def __init__(self, method: Callable[..., Any], args: _Args, kwargs: _Kwargs) -> None:
+        self._positions = _positions(getattr(method, "__func__", method))
         self.args = list(args)
         self.kwargs = dict(kwargs)
 
-    def _position(self, name: str) -> int | None:
-        position = self._names.index(name)
-        return position if position < len(self.args) else None
-
     def get(self, name: str) -> Any:
-        position = self._position(name)
-        return self.kwargs.get(name) if position is None else self.args[position]
+        position = self._positions[name]
+        return self.args[position] if position < len(self.args) else self.kwargs.get(name)
 
     def set(self, name: str, value: object) -> None:
-        position = self._position(name)
-        if position is None:
-            self.kwargs[name] = value
-        else:
+        position = self._positions[name]
+        if position < len(self.args):
             self.args[position] = value
+        else:
+            self.kwargs[name] = value
+
+
+@lru_cache(maxsize=8)
+def _positions(method: Callable[..., Any]) -> dict[str, int]:
+    """Return the positions of a method's arguments, not counting ``self``."""
+    names = list(inspect.signature(method).parameters)
+    return {name: position for position, name in enumerate(names, start=-1)}
 
 
 def init(wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs) -> None:
