@@ -32,16 +32,16 @@ class Options:
         )
 
 
-_current = Options()
+_in_force: list[Options] = []
 
 
-def current() -> Options:
-    """Return the options in force."""
-    return _current
+def in_force() -> Options | None:
+    """Return the options that ``patch_all()`` put in force; None while kazoo is not patched."""
+    return _in_force[0] if _in_force else None
 
 
-def put_in_force(options: Options) -> Options:
-    """Put options in force, and return those that were."""
-    global _current
-    previous, _current = _current, options
+def put_in_force(options: Options | None) -> Options | None:
+    """Put options in force, or none, and return those that were."""
+    previous = in_force()
+    _in_force[:] = [] if options is None else [options]
     return previous

@@ -9,7 +9,7 @@ from typing import Final
 from gevent.monkey import is_module_patched
 
 from kazoo_gevent_patch import clients
-from kazoo_gevent_patch._options import Options, current
+from kazoo_gevent_patch._options import Options, in_force
 from kazoo_gevent_patch._registry import Registry
 from kazoo_gevent_patch._versions import versions
 
@@ -25,7 +25,7 @@ class Status:
     """``patch_all()`` is in force."""
 
     options: Options
-    """The options in force."""
+    """The options in force; the defaults while kazoo is not patched."""
 
     applied: tuple[str, ...]
     """The attributes of kazoo that are changed now."""
@@ -71,7 +71,7 @@ def take_status(registry: Registry) -> Status:
     ]
     return Status(
         patched=registry.wanted,
-        options=current(),
+        options=in_force() or Options(),
         applied=tuple(patch.name for patch in registry.applied),
         armed=tuple(patch.name for patch in waiting),
         left_alone={patch.name: why for patch, why in registry.left_alone.items()},

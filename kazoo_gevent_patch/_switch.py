@@ -43,10 +43,9 @@ def patch_all(*, replace_explicit: bool = False, fork: str = "reconnect") -> Sta
     options = Options(replace_explicit, fork)
     check_kazoo()
     with _lock:
-        if _registry.wanted and options != _options.current():
-            log.warning(
-                "patch_all() was called again: %s", options.changes_from(_options.current())
-            )
+        before = _options.in_force()
+        if before is not None and options != before:
+            log.warning("patch_all() was called again: %s", options.changes_from(before))
         _switch_on(options)
     return status()
 
@@ -72,7 +71,7 @@ def unpatch_all() -> None:
     """
     with _lock:
         _registry.undo()
-        _options.put_in_force(Options())
+        _options.put_in_force(None)
 
 
 def is_patched() -> bool:
@@ -88,7 +87,7 @@ def patched(*, replace_explicit: bool = False, fork: str = "reconnect") -> Itera
     holds for the whole process, not only for the thread or greenlet in the block.
     """
     with _lock:
-        before = _options.current() if _registry.wanted else None
+        before = _options.in_force()
         now = patch_all(replace_explicit=replace_explicit, fork=fork)
     try:
         yield now

@@ -78,7 +78,8 @@ def _is_ours_to_choose(given: object) -> bool:
     if not given:  # kazoo asks the same way
         return True
     stock = type(given) in (SequentialThreadingHandler, StockGeventHandler)
-    return stock and _options.current().replace_explicit
+    options = _options.in_force()
+    return stock and options is not None and options.replace_explicit
 
 
 def start_async(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -98,7 +99,7 @@ def find_earlier() -> None:
         if not _is_on_threads(client) or not clients.is_running(client):
             continue
         thread = client._connection._connection_routine
-        if thread is not None and not thread.is_alive() and _options.current().fork != "ignore":
+        if thread is not None and not thread.is_alive() and forking.is_wanted():
             forking.inherit(client)
         else:
             log.warning(

@@ -19,7 +19,7 @@ from gevent.monkey import get_original
 from kazoo.exceptions import ConnectionClosedError
 from kazoo.protocol.states import KazooState, KeeperState
 
-from kazoo_gevent_patch import _options, _switch, adoption, clients, processes, recipes
+from kazoo_gevent_patch import _options, adoption, clients, processes, recipes
 from kazoo_gevent_patch.greenlets import HandlerGreenlet, begin_generation
 from kazoo_gevent_patch.handler import SequentialGeventHandler
 
@@ -115,10 +115,16 @@ class Inherited:
             vars(self._client).pop(name, None)
 
 
+def is_wanted() -> bool:
+    """Return whether inherited clients are to be looked after."""
+    options = _options.in_force()
+    return options is not None and options.fork != "ignore"
+
+
 def inherit_all() -> None:
     """Turn every started client into an inherited one; logs, and never raises."""
     try:
-        if _switch.is_patched() and _options.current().fork != "ignore":
+        if is_wanted():
             _inherit_started()
     except Exception:
         log.exception("A client inherited through a fork could not be taken care of")
@@ -158,7 +164,8 @@ def inherit(client: Any) -> None:
     stands_in = getattr(vars(client).get("stop"), "__self__", None)
     if not isinstance(stands_in, Inherited):
         stopping = not clients.is_running(client)
-        reconnects = _options.current().fork == "reconnect" and not stopping
+        options = _options.in_force()
+        reconnects = options is not None and options.fork == "reconnect" and not stopping
         _replace_connection(client)
         if not _is_ours(client):
             atexit.unregister(client.handler.stop)  # it would join the parent's threads

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import gevent
 import gevent.event
-from gevent.hub import Waiter
+from gevent.hub import Hub, Waiter
 from greenlet import greenlet
 from kazoo.handlers.threading import KazooTimeoutError
 
+from kazoo_gevent_patch.callbacks import CallbackQueue
 from kazoo_gevent_patch.waiting import call_in_hub
 
 if TYPE_CHECKING:
-    from kazoo_gevent_patch.handler import SequentialGeventHandler
-
     _GeventAsyncResult = gevent.event.AsyncResult[Any]
 else:
     _GeventAsyncResult = gevent.event.AsyncResult
@@ -26,6 +25,17 @@ _Callback = Callable[["AsyncResult"], object]
 
 FAR_OFF: Final = 10 * 365 * 86400.0
 """Seconds that nobody waits."""
+
+
+class Completions(Protocol):
+    """What a result asks of the handler that made it."""
+
+    running: bool
+    hub: Hub | None
+
+    @property
+    def completion_queue(self) -> CallbackQueue:
+        """The queue of callbacks that were linked to results."""
 
 
 class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
@@ -64,7 +74,7 @@ class AsyncResult(_GeventAsyncResult):
 
     __slots__ = ("_callbacks", "_handler", "_waiters")
 
-    def __init__(self, handler: SequentialGeventHandler | None = None) -> None:
+    def __init__(self, handler: Completions | None = None) -> None:
         super().__init__()
         self._handler = handler
         self._callbacks: list[_Callback] | None = None
