@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.ports import free_block
 from tests.support import run_python
+from tests.zookeeper import ZooKeeper
+from tests.zookeeper.server import HOST
+from tests.zookeeper.tls import tls_config
 
 PRELUDE = """
 import os, sys, threading, time, traceback
@@ -477,6 +483,39 @@ assert statuses([in_child(child)]) == [0]
 def test_after_a_fork(prelude: str, behaviour: str, zookeeper_hosts: str, chroot: str) -> None:
     """What the parameter says holds, in the child and in the parent."""
     run(prelude + f"HOSTS = {zookeeper_hosts + chroot!r}\n" + PROGRAMS[behaviour])
+
+
+@pytest.fixture(scope="module")
+def tls_hosts(own_servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give a server that speaks TLS."""
+    port = free_block([0])
+    with ZooKeeper(extra_config=tls_config(tmp_path_factory.mktemp("tls"), port, HOST)):
+        yield f"{HOST}:{port}"
+
+
+@pytest.mark.parametrize("mode", ["monkey patched", "raw fork alone"])
+def test_a_tls_connection_is_left_to_the_parent(mode: str, tls_hosts: str) -> None:
+    """The child says nothing on it, not even good-bye; both go on with sessions of their own."""
+    run(
+        prelude_of(mode, tls_hosts)
+        + f"""
+zk = KazooClient({tls_hosts!r}, timeout=5.0, use_ssl=True, verify_certs=False)
+zk.start()
+session = zk.client_id[0]
+path = zk.create("/tls-", ephemeral=True, sequence=True)
+in_flight = [zk.get_async(path) for _ in range(50)]
+
+def child():
+    assert zk.exists(path) and zk.client_id[0] != session
+    zk.stop()
+
+children = [in_child(child) for _ in range(5)]
+assert all(result.get(timeout=20) for result in in_flight)
+assert statuses(children) == [0] * 5
+assert zk.exists(path) and zk.client_id[0] == session
+zk.stop()
+"""
+    )
 
 
 def test_fork_stop(zookeeper_hosts: str, chroot: str) -> None:
