@@ -25,10 +25,6 @@ def tls_config(home: Path, port: int, host: str) -> dict[str, object]:
 
 def _make_key(key_store: Path) -> None:
     # keytool comes with the Java that runs the server.
-    subprocess.run(
-        ["keytool", "-genkeypair", "-keyalg", "EC", "-dname", "CN=localhost"]
-        + ["-keystore", str(key_store), "-storetype", "PKCS12", "-storepass", _PASSWORD],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    command = ["keytool", "-genkeypair", "-keyalg", "EC", "-dname", "CN=localhost"]
+    command += ["-keystore", str(key_store), "-storetype", "PKCS12", "-storepass", _PASSWORD]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
