@@ -33,6 +33,7 @@ class Options:
 
 
 _in_force: list[Options] = []
+_last = [Options()]
 
 
 def in_force() -> Options | None:
@@ -44,4 +45,11 @@ def put_in_force(options: Options | None) -> Options | None:
     """Put options in force, or none, and return those that were."""
     previous = in_force()
     _in_force[:] = [] if options is None else [options]
+    _last.extend(_in_force)
+    del _last[:-1]
     return previous
+
+
+def fork_choice() -> str:
+    """Return the last choice for forks: clients keep it when kazoo is unpatched."""
+    return _last[0].fork

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from gevent.monkey import get_original
 from kazoo.retry import KazooRetry
@@ -11,6 +11,19 @@ from kazoo.retry import KazooRetry
 from kazoo_gevent_patch import clients
 from kazoo_gevent_patch.handler import SequentialGeventHandler
 from kazoo_gevent_patch.retries import aligned
+
+KAZOOS_OWN: Final = frozenset(
+    {
+        # KazooClient
+        "handler", "_live", "_stopped", "_writer_stopped", "_conn_retry", "_retry",
+        # ConnectionHandler
+        "connection_closed", "connection_stopped", "ping_outstanding", "retry_sleeper",
+        # recipes
+        "wake_event", "_acquire_method_lock", "_run_lock", "children_changed", "_task_queue",
+    }
+)  # fmt: skip
+"""The attributes of kazoo 2.8 to 2.11 that hold what a handler made, or a retry object. An
+application may keep events and locks of its own on a subclass; those are not ours to swap."""
 
 
 def move(client: Any) -> None:
@@ -23,10 +36,8 @@ def move(client: Any) -> None:
     new = SequentialGeventHandler()
     swap = _Swap(client.handler, new)
     for thing in (client, client._connection, *clients.find_recipes(client)):
-        for name, value in list(vars(thing).items()):
-            replacement = swap.counterpart(value)
-            if replacement is not value:
-                setattr(thing, name, replacement)
+        for name in KAZOOS_OWN & vars(thing).keys():
+            setattr(thing, name, swap.counterpart(getattr(thing, name)))
 
 
 class _Swap:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
@@ -23,10 +24,10 @@ _Kwargs = dict[str, Any]
 
 
 class _Arguments:
-    """The arguments of a call, by name, however they were passed."""
+    """The arguments of a call of the constructor, by name, however they were passed."""
 
-    def __init__(self, method: Callable[..., Any], args: _Args, kwargs: _Kwargs) -> None:
-        self._positions = _positions(getattr(method, "__func__", method))
+    def __init__(self, args: _Args, kwargs: _Kwargs) -> None:
+        self._positions = _positions()
         self.args = list(args)
         self.kwargs = dict(kwargs)
 
@@ -42,16 +43,16 @@ class _Arguments:
             self.kwargs[name] = value
 
 
-@lru_cache(maxsize=8)
-def _positions(method: Callable[..., Any]) -> dict[str, int]:
-    """Return the positions of a method's arguments, not counting ``self``."""
-    names = list(inspect.signature(method).parameters)
-    return {name: position for position, name in enumerate(names, start=-1)}
+@cache
+def _positions() -> dict[str, int]:
+    """Return the positions of the constructor's arguments, not counting ``self``."""
+    names = list(inspect.signature(sys.modules["kazoo.client"].KazooClient.__init__).parameters)
+    return {name: position for position, name in enumerate(names[1:])}
 
 
 def init(wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs) -> None:
     """``KazooClient.__init__``: our handler by default, and retry objects that fit it."""
-    arguments = _Arguments(wrapped, args, kwargs)
+    arguments = _Arguments(args, kwargs)
     given = arguments.get("handler")
     handler = SequentialGeventHandler() if _is_ours_to_choose(given) else given
     if not inspect.isclass(handler):  # kazoo refuses a class, in its own words
@@ -99,7 +100,7 @@ def find_earlier() -> None:
         if not _is_on_threads(client) or not clients.is_running(client):
             continue
         thread = client._connection._connection_routine
-        if thread is not None and not thread.is_alive() and forking.is_wanted():
+        if thread is not None and not thread.is_alive() and _options.fork_choice() != "ignore":
             forking.inherit(client)
         else:
             log.warning(

@@ -161,11 +161,14 @@ class Connection:
             self.flush()
         return self.has_room()
 
-    def register(self, waiter: Waiter[Any]) -> None:
-        """Have ``waiter`` switched to when there is something to read, or room to write on."""
+    def register(self, waiter: Waiter[Any], *, reading: bool) -> None:
+        """Have ``waiter`` switched to when there is room for what waits to be sent.
+
+        With ``reading``, also when there is something to read.
+        """
         if self._waiter is not None:
             raise ConcurrentObjectUseError("Another greenlet already waits for this connection")
-        events = _READ | _WRITE if self._behind else _READ
+        events = (_READ if reading else 0) | (_WRITE if self._behind or not reading else 0)
         loop = waiter.hub.loop
         watcher = self._watchers.get(events)
         if watcher is None or watcher.loop is not loop:

@@ -55,6 +55,7 @@ class Inherited:
         self._client = client
         self._reconnects = reconnects
         self._told = False
+        self._telling: object = None
         self._lock = RLock()
         self._states = client.state, client._state
         if not reconnects:
@@ -71,12 +72,17 @@ class Inherited:
             if self._told:
                 return
             self._told = True
+            self._telling = getcurrent()
             client = self._client
             client.state, client._state = self._states
             client._session_callback(KeeperState.CLOSED)
+            self._telling = None
 
     def call(self, request: Any, async_object: Any) -> Any:
         """``KazooClient._call``: every request comes through here."""
+        if self._telling is getcurrent():
+            # A listener that hears of LOST asks for something: it is told as kazoo tells it.
+            return type(self._client)._call(self._client, request, async_object)
         if self._reconnects:
             self.start_async()
             return self._client._call(request, async_object)
@@ -98,10 +104,19 @@ class Inherited:
 
     def start_async(self) -> Any:
         """``KazooClient.start_async``: begin a session of the child's own."""
+        client = self._client
+        if self._telling is getcurrent():
+            gevent.spawn(self.start_async)  # when all listeners have been told
+            return client._live
         with self._lock:
             self.tell()
-            self._unshadow()
-        return self._client.start_async()
+            if vars(client).get("start_async") == self.start_async:
+                self._unshadow()
+                client.start_async()
+                if client._state == KeeperState.CLOSED:
+                    # The connection greenlet says so when it runs; requests may come before.
+                    client._session_callback(KeeperState.CONNECTING)
+        return client._live
 
     def stop(self) -> None:
         """``KazooClient.stop``: there is no session of this process to close."""
@@ -109,25 +124,20 @@ class Inherited:
             self.tell()
             self._unshadow()
             self._client._stopped.set()
+        self._client.stop()  # a subclass may have more to do; kazoo's finds it stopped
 
     def _unshadow(self) -> None:
         for name in self.SHADOWED:
             vars(self._client).pop(name, None)
 
 
-def is_wanted() -> bool:
-    """Return whether inherited clients are to be looked after."""
-    options = _options.in_force()
-    return options is not None and options.fork != "ignore"
-
-
 def inherit_all() -> None:
     """Turn every started client into an inherited one; logs, and never raises."""
     try:
-        if is_wanted():
+        if _options.fork_choice() != "ignore":
             _inherit_started()
     except Exception:
-        log.exception("A client inherited through a fork could not be taken care of")
+        log.exception("Clients inherited through a fork are left as they are")
 
 
 def _inherit_started() -> None:
@@ -140,9 +150,19 @@ def _inherit_started() -> None:
         # patching); its loop must not go on with the parent's epoll set. This only sets a
         # flag in the loop, and may be done again.
         gevent.reinit()
+    patched = _options.in_force() is not None
     for client in clients.live:
-        if _was_started(client) and (_is_ours(client) or client not in clients.explicit):
-            inherit(client)
+        if _was_started(client) and (
+            _is_ours(client) or (patched and client not in clients.explicit)
+        ):
+            _try_to_inherit(client)
+
+
+def _try_to_inherit(client: Any) -> None:
+    try:
+        inherit(client)
+    except Exception:
+        log.exception("%s, inherited through a fork, is left as it is", clients.describe(client))
 
 
 def _is_ours(client: Any) -> bool:
@@ -164,8 +184,7 @@ def inherit(client: Any) -> None:
     stands_in = getattr(vars(client).get("stop"), "__self__", None)
     if not isinstance(stands_in, Inherited):
         stopping = not clients.is_running(client)
-        options = _options.in_force()
-        reconnects = options is not None and options.fork == "reconnect" and not stopping
+        reconnects = _options.fork_choice() == "reconnect" and not stopping
         _replace_connection(client)
         if not _is_ours(client):
             atexit.unregister(client.handler.stop)  # it would join the parent's threads

@@ -82,5 +82,8 @@ class HandlerGreenlet(_Greenlet):
 
         Its parent is the hub, which would get control when it ends: it has to come back here.
         """
-        self.parent = getcurrent()
+        try:
+            self.parent = getcurrent()
+        except ValueError:
+            return  # of a thread that the fork left behind: nothing can resume it here
         self.throw(GreenletExit)

@@ -33,12 +33,15 @@ class Lock(gevent.lock.BoundedSemaphore):
         super().__init__(1)
         self.holder: object = None
         """The greenlet that acquired the lock last."""
+        self.holder_hub: object = None
+        """The hub of its thread."""
 
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
         acquired: bool = super().acquire(blocking, None if timeout == -1 else timeout)
         if acquired:
             self.holder = getcurrent()
+            self.holder_hub = get_hub()
         return acquired
 
     def release(self) -> int:

@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
+from gevent import get_hub
+
 from kazoo_gevent_patch import clients
 from kazoo_gevent_patch.greenlets import HandlerGreenlet
 
@@ -60,7 +62,8 @@ def _disown_acquisition(lock: Any) -> None:
     if not method_lock.locked():
         return
     holder = getattr(method_lock, "holder", None)
-    if isinstance(holder, HandlerGreenlet) and holder.is_inherited():
+    left_behind = getattr(method_lock, "holder_hub", None) is not get_hub()
+    if left_behind or (isinstance(holder, HandlerGreenlet) and holder.is_inherited()):
         lock._acquire_method_lock = lock.client.handler.lock_object()
     else:
         lock.cancelled = True  # that greenlet goes on here, and gets CancelledError

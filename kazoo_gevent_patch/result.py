@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -46,6 +47,9 @@ class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
         gevent.Timeout.__init__(self)
         self.seconds = seconds
 
+    def __reduce__(self) -> tuple[type[ResultTimeout], tuple[float | None]]:
+        return type(self), (self.seconds,)  # gevent's timer cannot be pickled
+
     def __str__(self) -> str:
         if self.seconds is None:
             return "The result is not ready"
@@ -77,8 +81,8 @@ class AsyncResult(_GeventAsyncResult):
     def __init__(self, handler: Completions | None = None) -> None:
         super().__init__()
         self._handler = handler
-        self._callbacks: list[_Callback] | None = None
-        self._waiters: list[Waiter[Any]] | None = None
+        self._callbacks: list[_Callback] = []
+        self._waiters: list[Waiter[Any]] = []
 
     def ready(self) -> bool:
         """Return true if and only if it holds a value or an exception."""
@@ -131,8 +135,6 @@ class AsyncResult(_GeventAsyncResult):
 
     def _await(self, timeout: float | None) -> None:
         waiter: Waiter[Any] = Waiter()
-        if self._waiters is None:
-            self._waiters = []
         self._waiters.append(waiter)
         handler = self._handler
         if timeout is None and handler is not None and handler.hub not in (None, waiter.hub):
@@ -149,7 +151,7 @@ class AsyncResult(_GeventAsyncResult):
         finally:
             if timer is not None:
                 timer.close()
-            if waiter in self._waiters:
+            with suppress(ValueError):  # whoever set it has taken the waiter out
                 self._waiters.remove(waiter)
 
     def _wake(self) -> None:
@@ -169,8 +171,6 @@ class AsyncResult(_GeventAsyncResult):
         if self._handler is None or _is_waiter(callback):
             super().rawlink(callback)
             return
-        if self._callbacks is None:
-            self._callbacks = []
         if callback not in self._callbacks:
             self._callbacks.append(callback)
         if self.ready():
@@ -178,7 +178,7 @@ class AsyncResult(_GeventAsyncResult):
 
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
-        if self._callbacks and callback in self._callbacks:
+        if callback in self._callbacks:
             self._callbacks.remove(callback)
         else:
             super().unlink(callback)

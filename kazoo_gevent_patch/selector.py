@@ -69,17 +69,17 @@ class Selector:
                 # No further request is about to join those that wait to be sent.
                 for connection in connections:
                     connection.flush()
-            if wlist or timeout == 0:
+            expired = deadline is not None and monotonic() >= deadline
+            if wlist or expired:
+                # The timer may have come before news that the event loop had as well.
                 for connection in connections:
                     connection.look()
             readable = [item for item in rlist if item.readable()]
             writable = [item for item in wlist if item.writable()] if wlist else []
-            if readable or writable or timeout == 0:
+            if readable or writable or expired:
                 return readable, writable, []
-            remaining = None if deadline is None else deadline - monotonic()
-            if remaining is not None and remaining <= 0:
-                return [], [], []
-            _wait(connections, channel, remaining)
+            remaining = None if deadline is None else max(deadline - monotonic(), 0)
+            _wait(connections, channel, remaining, reading=bool(rlist))
             self._slice.restart()
 
     def _let_others_run(self, connections: Sequence[Connection]) -> None:
@@ -124,21 +124,25 @@ def _sort(
 
 
 def _wait(
-    connections: Sequence[Connection], channel: WakeReader | None, timeout: float | None
+    connections: Sequence[Connection],
+    channel: WakeReader | None,
+    timeout: float | None,
+    *,
+    reading: bool,
 ) -> None:
     """Wait until an item may be ready or ``timeout`` seconds have passed, whichever is first."""
     waiter: Waiter[Any] = Waiter()
-    items: list[Connection | WakeReader] = [*connections]
-    if channel is not None:
-        items.append(channel)
     registered: list[Connection | WakeReader] = []
     timer = None if timeout is None else waiter.hub.loop.timer(timeout)
     try:
         if timer is not None:
             timer.start(waiter.switch, None)
-        for item in items:
-            item.register(waiter)
-            registered.append(item)
+        for connection in connections:
+            connection.register(waiter, reading=reading)
+            registered.append(connection)
+        if channel is not None:
+            channel.register(waiter)
+            registered.append(channel)
         # A byte that came before the registration woke nobody: look once more.
         if channel is None or not channel.readable():
             waiter.get()

@@ -22,7 +22,7 @@ class IdentitySet:
         self._by_id[id(thing)] = thing
 
     def __contains__(self, thing: object) -> bool:
-        return self._by_id.get(id(thing)) is thing
+        return thing is not None and self._by_id.get(id(thing)) is thing
 
     def __iter__(self) -> Iterator[Any]:
         return iter(list(self._by_id.values()))
