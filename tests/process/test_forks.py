@@ -411,7 +411,7 @@ def broken(client):
 forking.inherit = broken
 
 def child():
-    assert "could not be taken care of" in log.getvalue()
+    assert "inherited through a fork, is left as it is" in log.getvalue()
     assert "broken on purpose" in log.getvalue()
 
 assert statuses([in_child(child)]) == [0]
@@ -460,6 +460,74 @@ children = [in_child(function, fork=ctypes.PyDLL(None).fork)
             for function in (use, leave_it_to_the_loop) * 3]
 assert statuses(children) == [0] * 6
 assert zk.get("/data") and zk.exists(node) and zk.client_id[0] == session
+""",
+    "many at once make the first use, callbacks and listeners pending": """
+zk.add_listener(lambda state: gevent.sleep(0.01))
+zk.start()
+in_flight = [zk.get_async("/") for _ in range(20)]
+for result in in_flight:
+    result.rawlink(lambda _: None)
+
+def child():
+    users = [gevent.spawn(zk.get, "/") for _ in range(5)]
+    assert all(user.get(timeout=10) for user in users)
+    assert zk.handler.running
+
+assert statuses([in_child(child) for _ in range(3)]) == [0] * 3
+""",
+    "a listener that asks for something when it hears of LOST": """
+heard = []
+
+def listener(state):
+    if state == "LOST":
+        heard.append(zk.get_async("/"))
+
+zk.start()
+zk.add_listener(listener)
+
+def child():
+    assert zk.get("/")
+    assert isinstance(heard[0].exception, ConnectionClosedError), heard
+    assert zk.get_async("/").get(timeout=5)
+
+assert statuses([in_child(child)]) == [0]
+""",
+    "a subclass's own stop() runs in the child too": """
+class Careful(KazooClient):
+    cleaned = False
+
+    def stop(self):
+        self.cleaned = True
+        super().stop()
+
+careful = Careful(HOSTS, timeout=5.0)
+careful.start()
+
+def child():
+    careful.stop()
+    assert careful.cleaned and not careful.connected
+
+assert statuses([in_child(child)]) == [0]
+assert careful.connected and not careful.cleaned
+""",
+    "a fork from a native thread": """
+import gevent.monkey
+from gevent.threadpool import ThreadPool
+second = KazooClient(HOSTS, timeout=5.0)
+zk.start()
+second.start()
+sessions = zk.client_id[0], second.client_id[0]
+
+def child():
+    for client, session in zip((zk, second), sessions):
+        assert client.get("/") and client.client_id[0] != session
+
+# gevent's own fork is for the main thread only.
+raw_fork = gevent.monkey.get_original("os", "fork")
+pid = ThreadPool(1).spawn(in_child, child, fork=raw_fork).get(timeout=10)
+assert statuses([pid]) == [0]
+assert zk.get("/") and second.get("/")
+assert (zk.client_id[0], second.client_id[0]) == sessions
 """,
     "the registry keeps no client alive in the child": """
 import gc, weakref
@@ -571,20 +639,27 @@ assert zk.get("/")
     )
 
 
-def test_nothing_happens_at_a_fork_after_unpatch_all(zookeeper_hosts: str, chroot: str) -> None:
-    """The hook that Python cannot take back does nothing."""
+@pytest.mark.parametrize("fork", ["reconnect", "ignore"])
+def test_clients_keep_their_choice_after_unpatch_all(
+    zookeeper_hosts: str, chroot: str, fork: str
+) -> None:
+    """A client of ours does not share its socket because kazoo was unpatched meanwhile."""
     run(
-        prelude_of("raw fork alone", zookeeper_hosts + chroot)
-        + """
+        prelude_of("raw fork alone", zookeeper_hosts + chroot, fork=fork)
+        + f"""
 zk.start()
 session = zk.client_id
 unpatch_all()
 
 def child():
-    assert zk.client_id == session
+    if {fork == "ignore"}:
+        assert zk.client_id == session
+        return
+    assert zk.get("/")
+    assert zk.client_id[0] != session[0]
 
 assert statuses([in_child(child)]) == [0]
-assert zk.get("/")
+assert zk.get("/") and zk.client_id == session
 """
     )
 

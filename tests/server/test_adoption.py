@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,7 +59,6 @@ def test_a_client_moves_over_when_it_starts(early: KazooClient) -> None:
 def threads_of_kazoo() -> list[str]:
     """Return the native threads that run kazoo's code."""
     import sys
-    import threading
     import traceback
 
     frames = sys._current_frames()
@@ -156,6 +156,28 @@ def test_a_client_without_a_hash_moves_over_too(zookeeper_hosts: str, chroot: st
         assert type(client.handler) is SequentialGeventHandler
         client.stop()
         client.close()
+
+
+class WithThingsOfItsOwn(KazooClient):  # type: ignore[misc]
+    """A client class that keeps primitives which are not kazoo's."""
+
+    def __init__(self, hosts: str, done: threading.Event) -> None:
+        super().__init__(hosts)
+        self.done = done
+        self.own_lock = threading.Lock()
+
+
+def test_an_applications_own_primitives_stay(zookeeper_hosts: str, chroot: str) -> None:
+    """Only what kazoo made moves: somebody else may wait for, or hold, the rest."""
+    done = threading.Event()
+    client = WithThingsOfItsOwn(zookeeper_hosts + chroot, done)
+    client.own_lock.acquire()
+    patch_all()
+    client.start()
+    assert client.done is done
+    assert client.own_lock.locked()
+    client.stop()
+    client.close()
 
 
 def test_clients_from_between_two_patchings_move_over(zookeeper_hosts: str, chroot: str) -> None:

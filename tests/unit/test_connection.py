@@ -7,10 +7,12 @@ import resource
 import socket as plain_socket
 from collections.abc import Iterator
 from time import perf_counter
+from typing import Any
 
 import gevent
 import pytest
 from gevent import socket
+from gevent.hub import Waiter
 
 from kazoo_gevent_patch import connection as connection_module
 from kazoo_gevent_patch.connection import Connection
@@ -264,6 +266,38 @@ def test_the_time_out_is_kept_over_false_alarms(selector: Selector, pair: Pair) 
     assert not waiting.ready()
     peer.sendall(b"x")
     assert waiting.get(timeout=5) == ([connection], [], [])
+
+
+def test_what_is_there_at_the_deadline_is_seen(selector: Selector, pair: Pair) -> None:
+    """The loop stood still past the deadline, while a reply came: it is not a time-out."""
+    connection, peer = pair
+    waiting = gevent.spawn(selector.select, [connection], [], [], 0.05)
+    gevent.sleep(0)
+    peer.sendall(b"x")
+    end = perf_counter() + 0.1
+    while perf_counter() < end:
+        pass
+    assert waiting.get(timeout=5) == ([connection], [], [])
+
+
+def test_waiting_to_write_does_not_spin_on_what_there_is_to_read(
+    selector: Selector, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full connection with a reply in it: one wait, not thousands."""
+    connection, peer = pair
+    while selector.select([], [connection], [], 0)[1]:
+        connection.send(b"x" * 65536)
+    peer.sendall(b"reply")
+    waits: list[bool] = []
+    register = Connection.register
+
+    def counted(self: Connection, waiter: Waiter[Any], *, reading: bool) -> None:
+        waits.append(reading)
+        register(self, waiter, reading=reading)
+
+    monkeypatch.setattr(Connection, "register", counted)
+    assert selector.select([], [connection], [], 0.1) == ([], [], [])
+    assert waits == [False]
 
 
 @pytest.mark.parametrize(

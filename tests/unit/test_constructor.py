@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,6 +60,21 @@ class UnboundCall(KazooClient):  # type: ignore[misc]
 def test_without_a_handler_it_is_ours(build: Callable[[], KazooClient]) -> None:
     """However the other arguments are passed."""
     assert type(build().handler) is SequentialGeventHandler
+
+
+def test_a_constructor_called_unbound_spoils_nothing() -> None:
+    """KazooClient.__init__(self, ...), by keyword and by position, before and after others."""
+    for _ in range(2):
+        by_keyword = KazooClient.__new__(KazooClient)
+        KazooClient.__init__(by_keyword, hosts=HOSTS)
+        by_position = KazooClient.__new__(KazooClient)
+        KazooClient.__init__(by_position, HOSTS, 10.0, None)
+        for client in (by_keyword, by_position, KazooClient(HOSTS, 10.0, None, None, None)):
+            assert type(client.handler) is SequentialGeventHandler
+    gone = weakref.ref(by_keyword)
+    del by_keyword, client
+    gc.collect()
+    assert gone() is None
 
 
 def test_the_other_arguments_arrive() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from kazoo.handlers.threading import KazooTimeoutError
 
 from kazoo_gevent_patch import AsyncResult, SequentialGeventHandler
+from kazoo_gevent_patch.result import ResultTimeout
 from tests.support import wait_until
 
 REFERENCE_EXAMPLES = """
@@ -122,6 +124,16 @@ def test_a_timeout_says_how_long_it_was(result: AsyncResult) -> None:
     """The message of a time-out has the seconds."""
     with pytest.raises(KazooTimeoutError, match=r"0\.01 seconds"):
         result.get(timeout=0.01)
+
+
+def test_a_timeout_survives_a_pickle() -> None:
+    """As one that comes out of a worker process does."""
+    error = pickle.loads(pickle.dumps(ResultTimeout(0.5)))
+    assert (type(error), error.seconds, str(error)) == (
+        ResultTimeout,
+        0.5,
+        "The result was not ready within 0.5 seconds",
+    )
 
 
 def test_a_timeout_of_the_callers_own_passes_through(result: AsyncResult) -> None:
