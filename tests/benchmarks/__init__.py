@@ -1,0 +1,1 @@
+"""How fast clients of ZooKeeper are, measured against each other; no part of the test suite."""

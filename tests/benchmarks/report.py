@@ -1,0 +1,143 @@
+"""The results as text and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tests.benchmarks.contenders import CONTENDERS
+from tests.benchmarks.results import Results, Summary, Verdict
+from tests.benchmarks.targets import Target
+from tests.benchmarks.workloads import WORKLOADS, Metric, Workload
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """How, when, where and with what a run was made."""
+
+    command: str
+    date: str
+    rounds: int
+    seconds: int
+    machine: dict[str, str]
+    versions: dict[str, str]
+
+
+def text(results: Results, circumstances: Circumstances) -> str:
+    """Return the tables that a run prints."""
+    lines = [
+        "Medians of the rounds, and their range",
+        *_measurement_lines(results),
+        "",
+        "Targets of ours; with another one named, its median divides ours",
+        *_target_lines(results.verdicts()),
+        "",
+        *_circumstance_lines(circumstances),
+    ]
+    for workload, contender in sorted(results.unexpected() & results.failed.keys()):
+        lines += ["", f"{contender}, {workload}: {results.failed[workload, contender]}"]
+    return "\n".join(lines)
+
+
+def _measurement_lines(results: Results) -> Iterator[str]:
+    for workload in WORKLOADS:
+        rows = [(name, _cells(results, workload, name)) for name in workload.contenders]
+        if any(cells for _, cells in rows):
+            yield f"\n{workload.title}"
+            yield from (f"  {name:15} {cells}" for name, cells in rows if cells)
+
+
+def _cells(results: Results, workload: Workload, contender: str) -> str:
+    key = (workload.name, contender)
+    if key in results.hung:
+        return "hangs"
+    if key in results.failed:
+        return f"fails: {results.failed[key].splitlines()[-1]}"
+    summaries = [(metric, results.summary(*key, metric.name)) for metric in workload.metrics]
+    return "  ".join(_cell(metric, summary) for metric, summary in summaries if summary)
+
+
+def _cell(metric: Metric, summary: Summary) -> str:
+    ends = f"({metric.text(summary.least)} to {metric.text(summary.most)})"
+    return f"{metric.text(summary.median):>7} {ends:17} {metric.unit:8}"
+
+
+def _target_lines(verdicts: list[Verdict]) -> Iterator[str]:
+    for target, value in verdicts:
+        if value is not None:
+            measured = f"{value.median:.2f} ({value.least:.2f} to {value.most:.2f})"
+            word = "holds" if target.holds(value.median) else "DOES NOT HOLD"
+            yield f"  {_title(target):66} {measured:>24}  {target.sense} {target.bound:<5g} {word}"
+    count = Counter(verdict.holds for verdict in verdicts)
+    yield f"  {count[True]} hold, {count[False]} do not, {count[None]} were not measured"
+
+
+def _title(target: Target) -> str:
+    workload = next(workload for workload in WORKLOADS if workload.name == target.workload)
+    units = {metric.name: metric.unit for metric in workload.metrics}
+    title = f"{workload.title}, {units.get(target.metric, 'done')}"
+    return f"{title}, {target.versus}" if target.versus else title
+
+
+def _circumstance_lines(circumstances: Circumstances) -> Iterator[str]:
+    yield f"{circumstances.command}: {circumstances.rounds} rounds, {circumstances.date}"
+    yield ", ".join(f"{name}: {value}" for name, value in circumstances.machine.items())
+    yield ", ".join(f"{name} {value}" for name, value in circumstances.versions.items())
+
+
+def document(results: Results, circumstances: Circumstances) -> dict[str, Any]:
+    """Return everything, ready to be written as JSON."""
+    return {
+        **asdict(circumstances),
+        "contenders": {contender.name: contender.about for contender in CONTENDERS},
+        "workloads": {workload.name: _entry(results, workload) for workload in WORKLOADS},
+        "targets": [_judgement(verdict) for verdict in results.verdicts()],
+    }
+
+
+def _entry(results: Results, workload: Workload) -> dict[str, Any]:
+    return {
+        "title": workload.title,
+        "units": {metric.name: metric.unit for metric in workload.metrics},
+        "contenders": {
+            name: _measured(results, workload, name)
+            for name in workload.contenders
+            if (workload.name, name)
+            in results.samples.keys() | results.hung | results.failed.keys()
+        },
+    }
+
+
+def _measured(results: Results, workload: Workload, contender: str) -> dict[str, Any] | str:
+    key = (workload.name, contender)
+    if key in results.hung:
+        return "hangs"
+    if key in results.failed:
+        return f"fails: {results.failed[key]}"
+    names = next(iter(results.samples[key].values()))
+    summaries = {name: results.summary(*key, name) for name in names}
+    return {name: _rounded(summary) for name, summary in summaries.items() if summary}
+
+
+def _rounded(summary: Summary) -> dict[str, Any]:
+    def digits(value: float) -> float:
+        return float(f"{value:.5g}")
+
+    return {
+        "median": digits(summary.median),
+        "least": digits(summary.least),
+        "most": digits(summary.most),
+        "samples": [digits(sample) for sample in summary.samples],
+    }
+
+
+def _judgement(verdict: Verdict) -> dict[str, Any]:
+    value = verdict.value
+    return {
+        "title": _title(verdict.target),
+        **verdict.target._asdict(),
+        "measured": None if value is None else _rounded(value),
+        "holds": verdict.holds,
+    }

@@ -1,0 +1,95 @@
+"""What was measured, and what that says about the targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final, NamedTuple
+
+from tests.benchmarks.measuring import Metrics
+from tests.benchmarks.targets import TARGETS, Target
+from tests.benchmarks.workloads import WORKLOADS
+
+OURS: Final = "ours"
+
+
+class Summary(NamedTuple):
+    """The middle, and the ends, of several measurements of one thing."""
+
+    median: float
+    least: float
+    most: float
+    samples: tuple[float, ...]
+
+    @classmethod
+    def of(cls, samples: list[float]) -> Summary:
+        """Summarise at least one measurement."""
+        return cls(median(samples), min(samples), max(samples), tuple(samples))
+
+
+class Verdict(NamedTuple):
+    """A target and what was measured, if anything was."""
+
+    target: Target
+    value: Summary | None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the target holds; None when nothing tells."""
+        return None if self.value is None else self.target.holds(self.value.median)
+
+
+@dataclass
+class Results:
+    """Measurements by workload and contender, then by round."""
+
+    samples: dict[tuple[str, str], dict[int, Metrics]] = field(default_factory=dict)
+    hung: set[tuple[str, str]] = field(default_factory=set)
+    failed: dict[tuple[str, str], str] = field(default_factory=dict)
+    """How those failed that did."""
+
+    def add(self, workload: str, contender: str, round_number: int, metrics: Metrics) -> None:
+        """Keep what one measurement yielded."""
+        self.samples.setdefault((workload, contender), {})[round_number] = metrics
+
+    def summary(self, workload: str, contender: str, metric: str) -> Summary | None:
+        """Summarise all rounds, if there are any."""
+        values = self._values(workload, contender, metric)
+        return Summary.of(list(values.values())) if values else None
+
+    def unexpected(self) -> set[tuple[str, str]]:
+        """Return where a contender hung or failed that is not known to."""
+        known = {(workload.name, workload.breaks) for workload in WORKLOADS}
+        return (self.hung | self.failed.keys()) - known
+
+    def verdicts(self) -> list[Verdict]:
+        """Judge each target."""
+        return [Verdict(target, self._judged(target)) for target in TARGETS]
+
+    def _judged(self, target: Target) -> Summary | None:
+        if target.metric == "done":
+            return self._done(target.workload)
+        mine = self.summary(target.workload, OURS, target.metric)
+        if mine is None or target.versus is None:
+            return mine
+        theirs = self.summary(target.workload, target.versus, target.metric)
+        return theirs and self._ratio(target, mine.median / theirs.median)
+
+    def _ratio(self, target: Target, of_medians: float) -> Summary:
+        """Spread the ratio of the medians by the ratios within each round."""
+        assert target.versus is not None
+        mine = self._values(target.workload, OURS, target.metric)
+        theirs = self._values(target.workload, target.versus, target.metric)
+        ratios = tuple(mine[number] / theirs[number] for number in mine if number in theirs)
+        ends = ratios or (of_medians,)
+        return Summary(of_medians, min(ends), max(ends), ratios)
+
+    def _done(self, workload: str) -> Summary | None:
+        key = (workload, OURS)
+        if key in self.hung or key in self.failed:
+            return Summary.of([0.0])
+        return Summary.of([1.0] * len(self.samples[key])) if key in self.samples else None
+
+    def _values(self, workload: str, contender: str, metric: str) -> dict[int, float]:
+        rounds = self.samples.get((workload, contender), {})
+        return {number: metrics[metric] for number, metrics in rounds.items()}

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Measures kazoo's handlers, ours, a bare socket and aiozk on a real ZooKeeper; --help lists options.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source .ci/setup.sh
+
+ensure_zookeeper
+ensure_python
+ensure_venv test
+# Added to the environment of tests/run.sh, which stays valid for it.
+if ! .venv/bin/python -Ic 'import aiozk, matplotlib' 2>/dev/null; then
+  step .venv/bin/python -m pip install --group benchmarks
+fi
+
+exec .venv/bin/python -m tests.benchmarks "$@"

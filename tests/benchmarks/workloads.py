@@ -1,0 +1,213 @@
+"""What is measured: how much of it, of whom, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from tests.benchmarks.jobs import SESSION_TIMEOUT
+
+_KAZOO: Final = ("threads", "stock gevent", "ours")
+_LIBRARIES: Final = (*_KAZOO, "ours, no monkey", "aiozk")
+_ALL: Final = (*_LIBRARIES, "bare socket")
+
+
+class Metric(NamedTuple):
+    """A number that a measurement yields."""
+
+    name: str
+    unit: str
+    decimals: int = 0
+
+    def text(self, value: float) -> str:
+        """Return a value as it is shown, without the unit."""
+        return f"{value:,.{self.decimals}f}"
+
+
+CPU: Final = Metric("cpu", "µs CPU/op", 1)
+SPEED: Final = (Metric("rate", "op/s"), CPU)
+TRANSFER: Final = (Metric("rate", "MiB/s"), Metric("cpu", "µs CPU/MiB"))
+LATENESS: Final = (
+    Metric("p99", "ms late, p99", 1),
+    Metric("worst", "ms late, worst", 1),
+    Metric("rate", "op/s"),
+)
+
+
+class Effort(NamedTuple):
+    """How much of a workload one measurement does."""
+
+    amount: int
+    seconds: float = 0.0
+    rounds: int = 1000
+    """At most so many rounds measure it."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Something that contenders do."""
+
+    name: str
+    title: str
+    contenders: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    full: Effort
+    quick: Effort | None
+    """None leaves it out of a quick run."""
+    fresh: bool = False
+    """It needs workers that have done nothing yet."""
+    server: str = "any"
+    """``own``: only one that was started with our options will do; ``tls``: the one with TLS;
+    ``none``: no worker is asked, either."""
+    breaks: str = ""
+    """The contender that is known to hang here, or to fail."""
+
+
+WORKLOADS: Final = (
+    Workload(
+        name="get",
+        title="get after get",
+        contenders=_ALL,
+        metrics=SPEED,
+        full=Effort(4_000),
+        quick=Effort(1_000),
+    ),
+    Workload(
+        name="set",
+        title="set after set",
+        contenders=_ALL,
+        metrics=SPEED,
+        full=Effort(3_000),
+        quick=Effort(1_000),
+    ),
+    Workload(
+        name="getters",
+        title="100 greenlets get",
+        contenders=_LIBRARIES,
+        metrics=SPEED,
+        full=Effort(20_000),
+        quick=Effort(4_000),
+    ),
+    Workload(
+        name="flight",
+        title="10,000 gets in flight",
+        contenders=_ALL,
+        metrics=SPEED,
+        full=Effort(30_000),
+        quick=Effort(10_000, rounds=1),
+    ),
+    Workload(
+        name="create",
+        title="2,000 creates with parents in flight",
+        contenders=_LIBRARIES,
+        metrics=SPEED,
+        full=Effort(2_000),
+        quick=Effort(2_000, rounds=1),
+        breaks="stock gevent",
+    ),
+    Workload(
+        name="read large",
+        title="get of 1 MiB",
+        contenders=_ALL,
+        metrics=TRANSFER,
+        full=Effort(200),
+        quick=Effort(50),
+        server="own",
+    ),
+    Workload(
+        name="write large",
+        title="set of 1 MiB",
+        contenders=_ALL,
+        metrics=TRANSFER,
+        full=Effort(40),
+        quick=Effort(10, rounds=1),
+        server="own",
+    ),
+    Workload(
+        name="build",
+        title="build a client",
+        contenders=_KAZOO,
+        metrics=(Metric("cpu", "µs CPU/client"),),
+        full=Effort(1_000),
+        quick=Effort(300),
+    ),
+    Workload(
+        name="start-up",
+        title="import and patch_all(), above gevent and wrapt",
+        contenders=("ours",),
+        metrics=(
+            Metric("base", "ms for gevent and wrapt", 1),
+            Metric("import", "ms above it", 1),
+        ),
+        full=Effort(3),
+        quick=Effort(3, rounds=1),
+        server="none",
+    ),
+    Workload(
+        name="draining",
+        title="2 ms ticker, 20,000 gets in flight",
+        contenders=("ours",),
+        metrics=LATENESS,
+        full=Effort(80_000),
+        quick=Effort(20_000, rounds=1),
+    ),
+    Workload(
+        name="flooding",
+        title="2 ms ticker, a loop issues 20,000 gets",
+        contenders=_KAZOO,
+        metrics=(*LATENESS, Metric("issuing", "ms the loop takes")),
+        full=Effort(40_000, rounds=5),
+        quick=Effort(20_000, rounds=1),
+    ),
+    Workload(
+        name="watches",
+        title="2 ms ticker, 500 watches fire among the gets",
+        contenders=("ours",),
+        metrics=LATENESS,
+        full=Effort(20_000),
+        quick=Effort(20_000, rounds=1),
+    ),
+    Workload(
+        name="draining tls",
+        title="2 ms ticker, 20,000 gets in flight over TLS",
+        contenders=("ours",),
+        metrics=LATENESS,
+        full=Effort(20_000),
+        quick=None,
+        server="tls",
+    ),
+    Workload(
+        name="growth",
+        title="50,000 gets in flight against 1,000",
+        contenders=("ours", "bare socket"),
+        metrics=(
+            Metric("cpu few", "µs CPU/op at 1,000", 1),
+            Metric("cpu", "µs CPU/op at 50,000", 1),
+            Metric("growth", "times", 2),
+        ),
+        full=Effort(100_000, rounds=4),
+        quick=Effort(50_000, rounds=1),
+    ),
+    Workload(
+        name="fleet",
+        title="500 connected clients",
+        contenders=_KAZOO,
+        metrics=(
+            Metric("threads", "native threads"),
+            Metric("memory", "KiB/client", 1),
+            Metric("idle", "% CPU, idle", 2),
+        ),
+        full=Effort(500, seconds=12.0, rounds=3),
+        quick=Effort(500, seconds=2.0, rounds=1),
+        fresh=True,
+    ),
+    Workload(
+        name="hold",
+        title="2,000 clients for three session time-outs",
+        contenders=("ours",),
+        metrics=(Metric("kept", "of them kept", 3), Metric("connecting", "s to connect", 1)),
+        full=Effort(2_000, seconds=3 * SESSION_TIMEOUT, rounds=1),
+        quick=None,
+        fresh=True,
+    ),
+)
