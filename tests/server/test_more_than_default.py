@@ -30,7 +30,7 @@ def test_a_result_callback_may_wait_for_a_chain_of_requests(
         "create_sequence": lambda: zk.create("/a/b/c-", sequence=True, makepath=True),
     }
     zk.exists_async("/").rawlink(lambda _: seen.append(calls[operation]()))
-    wait_until(lambda: seen, sleep=gevent.sleep)
+    assert wait_until(lambda: seen, sleep=gevent.sleep)
 
 
 def test_a_watch_callback_may_stop_the_client(patched_client: KazooClient) -> None:

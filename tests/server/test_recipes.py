@@ -354,7 +354,7 @@ def test_watches_come_back_after_a_lost_session(make_client: MakeClient) -> None
     wait_for(client, lambda: client.client_id not in (None, session))
     client.retry(client.set, "/data", b"1")
     client.retry(client.create, "/parent/child")
-    wait_for(client, lambda: data[-1] == b"1" and children[-1] == ["child"])
+    assert wait_for(client, lambda: data[-1] == b"1" and children[-1] == ["child"])
 
 
 def test_patient_children_watch(client: KazooClient) -> None:
