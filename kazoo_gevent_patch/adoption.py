@@ -29,8 +29,8 @@ application may keep events and locks of its own on a subclass; those are not ou
 def move(client: Any) -> None:
     """Put a client that does not run, and the recipes built on it, on a handler of ours.
 
-    What they hold of the old handler's making (events, locks, queues, retry objects) is
-    found by its type, and replaced by what the new handler makes in its place.
+    What they hold of the old handler's making (events, locks, queues), and their retry
+    objects, are replaced by what the new handler has in their place.
     """
     client.close()  # else it would keep the socket pair of its last session
     new = SequentialGeventHandler()
@@ -47,15 +47,14 @@ class _Swap:
         self._old = old
         self._new = new
         # gevent's patching replaces the classes: what was made before is of the original ones.
-        originals = [get_original("threading", name) for name in ("Lock", "RLock", "Event")]
-        made = (old.lock_object, old.rlock_object, old.event_object)
+        originals = [get_original("threading", name) for name in ("Lock", "Event")]
+        made = (old.lock_object, old.event_object)
         kinds = [
             (type(original()), type(make())) for original, make in zip(originals, made, strict=True)
         ]
         self._by_type: list[tuple[tuple[type, ...], Callable[[Any], Any]]] = [
             (kinds[0], lambda _: new.lock_object()),
-            (kinds[1], lambda _: new.rlock_object()),
-            (kinds[2], self._event),
+            (kinds[1], self._event),
             ((old.queue_impl,), self._queue),
             ((KazooRetry,), lambda retry: aligned(retry, new)),
         ]

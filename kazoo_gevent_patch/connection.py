@@ -32,6 +32,13 @@ _READ: Final = 1  # the event loop's numbers for what an io watcher waits for
 _WRITE: Final = 2
 
 
+def close_copy(sock: Any) -> None:
+    """Close this process's copy of a socket's descriptor: nothing is sent, no loop is told."""
+    fd = sock.detach()
+    if fd >= 0:
+        _close(fd)
+
+
 class Connection:
     """A connected socket that saves system calls.
 
@@ -131,9 +138,7 @@ class Connection:
     def abandon(self) -> None:
         """Close this process's copy of the descriptor; send nothing, tell no loop. After a fork."""
         self._close_watchers()
-        fd = self._sock.detach()
-        if fd >= 0:
-            _close(fd)
+        close_copy(self._sock)
 
     def _close_watchers(self) -> None:
         for watcher in self._watchers.values():
@@ -144,12 +149,11 @@ class Connection:
         """Return whether ``recv`` is known to return, or raise, at once."""
         return self._position < len(self._ahead) or self._readable or self.pending() > 0
 
-    def look(self) -> bool:
-        """Find out whether ``recv`` returns, or raises, at once, and return it."""
+    def look(self) -> None:
+        """Find out whether ``recv`` returns, or raises, at once; ``readable`` tells it then."""
         if not self.readable():
             # On an error, or when the peer hung up, recv tells what it is.
             self._readable = self._sock.fileno() < 0 or bool(self._poll.poll(0))
-        return self._readable or self.pending() > 0
 
     def has_room(self) -> bool:
         """Return whether ``send`` is known to take some bytes at once."""

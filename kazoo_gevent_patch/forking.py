@@ -15,17 +15,15 @@ from typing import Any, NoReturn
 import gevent
 from gevent import GreenletExit, getcurrent
 from gevent.lock import RLock
-from gevent.monkey import get_original
 from kazoo.exceptions import ConnectionClosedError
 from kazoo.protocol.states import KazooState, KeeperState
 
 from kazoo_gevent_patch import _options, adoption, clients, processes, recipes
+from kazoo_gevent_patch.connection import Connection, close_copy
 from kazoo_gevent_patch.greenlets import HandlerGreenlet, begin_generation
 from kazoo_gevent_patch.handler import SequentialGeventHandler
 
 log = logging.getLogger("kazoo_gevent_patch")
-
-_close = get_original("os", "close")
 
 
 class _Nobody:
@@ -211,13 +209,11 @@ def _replace_connection(client: Any) -> None:
 
 
 def _abandon(sock: Any) -> None:
-    """Close this process's copy of a descriptor: nothing is sent, no loop is told."""
-    if hasattr(sock, "abandon"):
+    # Our wake channel has no descriptor; a client that is not connected has no socket.
+    if isinstance(sock, Connection):
         sock.abandon()
     elif hasattr(sock, "detach"):
-        fd = sock.detach()
-        if fd >= 0:
-            _close(fd)
+        close_copy(sock)
 
 
 processes.hooks.append(inherit_all)
