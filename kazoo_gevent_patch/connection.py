@@ -7,15 +7,16 @@ from select import POLLIN
 from ssl import SSLWantReadError, SSLWantWriteError
 from typing import Any, Final
 
-from gevent.exceptions import ConcurrentObjectUseError
-from gevent.hub import Waiter
+import gevent.socket
 from gevent.monkey import get_original
 
-from kazoo_gevent_patch.waiting import call_in_hub
+from kazoo_gevent_patch.events import READ, WRITE, DescriptorEvents
+from kazoo_gevent_patch.wake import WakeReader
 
-# gevent replaces these when it patches, by functions that run the event loop.
+# gevent replaces these when it patches, by what runs the event loop.
 _poll = get_original("select", "poll")
 _close = get_original("os", "close")
+_socket = get_original("socket", "socket")
 
 READ_SIZE: Final = 1 << 16
 """Bytes asked of the socket at a time, whatever kazoo asks of the connection."""
@@ -28,8 +29,6 @@ WRITE_SIZE: Final = 1 << 15
 """Bytes that wait to be sent together at most."""
 
 _FULL: Final = (BlockingIOError, SSLWantReadError, SSLWantWriteError)
-_READ: Final = 1  # the event loop's numbers for what an io watcher waits for
-_WRITE: Final = 2
 
 
 def close_copy(sock: Any) -> None:
@@ -45,14 +44,18 @@ class Connection:
     kazoo reads each reply with a ``recv(4)`` and a ``recv`` of its length, and sends each
     request by itself. Here the reads are answered from one large read, and kazoo skips its
     ``select`` while ``pending()`` is above zero; the requests that are queued together are
-    sent together, as soon as ``select`` is called with no further request waiting.
+    sent together, with the last of them, so that the server works on it while kazoo still
+    does its accounts.
 
-    Both begin with ``setblocking(False)``, which kazoo calls on a session's connection. In
-    a blocking mode, which kazoo's four letter commands use, ``send`` is the socket's own.
+    All this begins with ``setblocking(False)``, which kazoo calls on a session's connection.
+    In a blocking mode, which kazoo's four letter commands use, ``send`` is the socket's own.
+
+    ``requests`` is the wake channel of the session, which tells whether more of them wait.
     """
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, requests: WakeReader | None = None) -> None:
         self._sock = sock
+        self._requests = requests
         self._ahead = b""
         self._position = 0
         self._behind = bytearray()
@@ -62,8 +65,7 @@ class Connection:
         self._readable = False
         self._poll = _poll()
         self._poll.register(sock.fileno(), POLLIN)
-        self._watchers: dict[int, Any] = {}
-        self._waiter: Waiter[Any] | None = None
+        self._events = DescriptorEvents(sock.fileno())
         self._tls_pending = getattr(sock, "pending", None)
 
     def __getattr__(self, name: str) -> Any:
@@ -71,8 +73,16 @@ class Connection:
 
     def setblocking(self, flag: bool) -> None:
         """Set the socket's mode; see the class for what this means here."""
-        self._buffers_writes = not flag
-        self._sock.setblocking(flag)
+        self.settimeout(None if flag else 0.0)
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Set how many seconds the socket's own calls wait: 0 is non-blocking, None for ever."""
+        self._buffers_writes = timeout == 0
+        kind = _socket if timeout == 0 else gevent.socket.socket
+        if self._tls_pending is None and type(self._sock) is not kind:
+            # Where nothing is to wait, gevent's methods only cost: more than the system call.
+            self._sock = kind(fileno=self._sock.detach())
+        self._sock.settimeout(timeout)
 
     def pending(self) -> int:
         """Return how many bytes ``recv`` has in memory."""
@@ -112,11 +122,22 @@ class Connection:
             return sent
         if self._sock.fileno() < 0:
             raise OSError(errno.EBADF, "The connection is closed")
+        if len(data) >= WRITE_SIZE and not self._behind and self._tls_pending is None:
+            try:
+                sent = self._sock.send(data)  # without a copy
+            except _FULL:
+                pass
+            else:
+                return sent
         taken = data[:WRITE_SIZE]
         self._behind += taken
-        if len(self._behind) >= WRITE_SIZE:
+        if len(self._behind) >= WRITE_SIZE or self._is_last_request():
             self.flush()
         return len(taken)
+
+    def _is_last_request(self) -> bool:
+        # kazoo takes a request's byte from the channel only when it has sent the request.
+        return self._requests is not None and self._requests.qsize() <= 1
 
     def flush(self) -> None:
         """Send what waits to be sent, as far as the socket takes it without blocking."""
@@ -129,25 +150,23 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket; a greenlet waiting for it finds it readable, and gets the error."""
-        self._close_watchers()
+        self._events.close()
         self._sock.close()
         self._readable = True
-        if self._waiter is not None:
-            call_in_hub(self._waiter.hub, self._waiter.switch, None)
+        self._events.end_wait()
 
     def abandon(self) -> None:
         """Close this process's copy of the descriptor; send nothing, tell no loop. After a fork."""
-        self._close_watchers()
+        self._events.close()
         close_copy(self._sock)
-
-    def _close_watchers(self) -> None:
-        for watcher in self._watchers.values():
-            watcher.close()
-        self._watchers.clear()
 
     def readable(self) -> bool:
         """Return whether ``recv`` is known to return, or raise, at once."""
-        return self._position < len(self._ahead) or self._readable or self.pending() > 0
+        return (
+            self._position < len(self._ahead)
+            or self._readable
+            or (self._tls_pending is not None and self.pending() > 0)
+        )
 
     def look(self) -> None:
         """Find out whether ``recv`` returns, or raises, at once; ``readable`` tells it then."""
@@ -165,29 +184,14 @@ class Connection:
             self.flush()
         return self.has_room()
 
-    def register(self, waiter: Waiter[Any], *, reading: bool) -> None:
-        """Have ``waiter`` switched to when there is room for what waits to be sent.
+    def wait(self, *, reading: bool, deadline: float | None, channel: WakeReader | None) -> None:
+        """Wait until there is room for what waits to be sent; with ``reading``, for a reply too.
 
-        With ``reading``, also when there is something to read.
+        The deadline (by the monotonic clock), a byte in the channel, and a false alarm also
+        end the wait.
         """
-        if self._waiter is not None:
-            raise ConcurrentObjectUseError("Another greenlet already waits for this connection")
-        events = (_READ if reading else 0) | (_WRITE if self._behind or not reading else 0)
-        loop = waiter.hub.loop
-        watcher = self._watchers.get(events)
-        if watcher is None or watcher.loop is not loop:
-            watcher = self._watchers[events] = loop.io(self._sock.fileno(), events)
-        watcher.start(self._on_event, waiter, pass_events=True)
-        self._waiter = waiter
-
-    def unregister(self) -> None:
-        """Undo ``register``."""
-        self._waiter = None
-        for watcher in self._watchers.values():
-            watcher.stop()
-
-    def _on_event(self, events: int, waiter: Waiter[Any]) -> None:
+        events = (READ if reading else 0) | (WRITE if self._behind or not reading else 0)
+        happened = self._events.wait(events, deadline, channel)
         # An event that is neither (an error in the loop) is for recv to tell.
-        if events != _WRITE:
+        if happened and happened != WRITE:
             self._readable = True
-        waiter.switch(None)

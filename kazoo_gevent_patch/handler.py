@@ -20,10 +20,14 @@ from kazoo_gevent_patch.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.processes import after_fork_in_child, was_forked
 from kazoo_gevent_patch.result import AsyncResult
 from kazoo_gevent_patch.selector import Selector
+from kazoo_gevent_patch.waiting import is_own_thread
 from kazoo_gevent_patch.wake import WakeReader, WakeWriter, wake_channel
 
 STOP_TIMEOUT: Final = 10.0
 """Seconds that ``stop()`` waits for callbacks that have begun or wait for their turn."""
+
+FLOOD: Final = 256
+"""Requests that wait to be sent, from which on whoever issues more gives way in time."""
 
 
 class Lock(gevent.lock.BoundedSemaphore):
@@ -89,7 +93,10 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         self.hub: Hub | None = None
         """The hub of the thread that started the handler last."""
         self._queues: dict[str, CallbackQueue] = {}
-        self.select = Selector().select
+        self._selector = Selector()
+        self.select = self._selector.select
+        self._requests: WakeReader | None = None
+        """The reading end of the wake channel: a byte for each request that waits."""
 
     @property
     def callback_queue(self) -> CallbackQueue:
@@ -145,9 +152,28 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def async_result(self) -> AsyncResult:
         """Return a result whose callbacks run on the completion worker."""
-        if was_forked():  # every request begins with a result
+        # Every request begins with a result.
+        if was_forked():
             after_fork_in_child()
+        if self._requests is not None and self._requests.qsize() >= FLOOD:
+            self._give_way()
         return AsyncResult(self)
+
+    def _give_way(self) -> None:
+        """Let the event loop run when a greenlet has issued requests for a whole time slice.
+
+        Here and not where the request is queued: there kazoo would take an exception that
+        comes while the greenlet waits (``kill``, ``gevent.Timeout``) for a closed connection
+        (the bare ``except`` of ``KazooClient._call``), whereas here nothing has begun.
+        """
+        hub, selector = self.hub, self._selector
+        if (
+            selector.slice.is_over()
+            and hub is not None
+            and is_own_thread(hub)
+            and getcurrent() not in (hub, selector.greenlet)
+        ):
+            selector.slice.give_way()
 
     def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> HandlerGreenlet:
         """Run the function in a greenlet of its own, and return that."""
@@ -164,8 +190,9 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Connect to a server; the arguments and errors are those of kazoo's handlers."""
-        return Connection(super().create_connection(*args, **kwargs))
+        return Connection(super().create_connection(*args, **kwargs), self._requests)
 
     def create_socket_pair(self) -> tuple[WakeReader, WakeWriter]:
         """Return the pair through which callers wake the connection greenlet."""
-        return wake_channel()
+        self._requests, writer = wake_channel()
+        return self._requests, writer

@@ -72,17 +72,17 @@ class AsyncResult(_GeventAsyncResult):
 
     Time-outs raise ``ResultTimeout``; a ``gevent.Timeout`` of the caller's own passes
     through. Any greenlet of any thread may wait, and any may set. No wake-up is lost: who
-    sets stores first and looks for waiters second, who waits registers first and looks for
-    a value second.
+    sets stores first and looks for links second, who waits or links registers first and
+    looks for a value second.
     """
 
-    __slots__ = ("_callbacks", "_handler", "_waiters")
+    __slots__ = ("_handler", "_linked")
 
     def __init__(self, handler: Completions | None = None) -> None:
         super().__init__()
         self._handler = handler
-        self._callbacks: list[_Callback] = []
-        self._waiters: list[Waiter[Any]] = []
+        self._linked: list[Waiter[Any] | _Callback] = []
+        """Who waits, and what is to be called: in the order in which they came."""
 
     def ready(self) -> bool:
         """Return true if and only if it holds a value or an exception."""
@@ -91,18 +91,14 @@ class AsyncResult(_GeventAsyncResult):
     def set(self, value: Any = None) -> None:
         """Store the value and wake up the waiters."""
         _set(self, value)
-        if self._waiters:
-            self._wake()
-        if self._callbacks:
-            self._dispatch()
+        if self._linked:
+            self._notify()
 
     def set_exception(self, exception: BaseException | None, exc_info: Any = None) -> None:
         """Store the exception and wake up the waiters."""
         _set_exception(self, exception, exc_info)
-        if self._waiters:
-            self._wake()
-        if self._callbacks:
-            self._dispatch()
+        if self._linked:
+            self._notify()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Return the value or raise the exception, waiting for it if need be.
@@ -135,7 +131,7 @@ class AsyncResult(_GeventAsyncResult):
 
     def _await(self, timeout: float | None) -> None:
         waiter: Waiter[Any] = Waiter()
-        self._waiters.append(waiter)
+        self._linked.append(waiter)
         handler = self._handler
         if timeout is None and handler is not None and handler.hub not in (None, waiter.hub):
             # In another thread's event loop there may be nothing else to wait for, and
@@ -151,17 +147,9 @@ class AsyncResult(_GeventAsyncResult):
         finally:
             if timer is not None:
                 timer.close()
-            with suppress(ValueError):  # whoever set it has taken the waiter out
-                self._waiters.remove(waiter)
-
-    def _wake(self) -> None:
-        waiters = self._waiters
-        while waiters:
-            try:
-                waiter = waiters.pop(0)
-            except IndexError:
-                return  # another thread set it too
-            call_in_hub(waiter.hub, waiter.switch, None)
+            if self._linked:  # whoever sets it takes them out
+                with suppress(ValueError):
+                    self._linked.remove(waiter)
 
     def rawlink(self, callback: _Callback) -> None:
         """Have ``callback`` called with this instance when it is ready, now if it is.
@@ -171,39 +159,45 @@ class AsyncResult(_GeventAsyncResult):
         if self._handler is None or _is_waiter(callback):
             super().rawlink(callback)
             return
-        if callback not in self._callbacks:
-            self._callbacks.append(callback)
+        if callback not in self._linked:
+            self._linked.append(callback)
         if self.ready():
-            self._dispatch()
+            self._notify()
 
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
-        if callback in self._callbacks:
-            self._callbacks.remove(callback)
-        else:
+        try:
+            self._linked.remove(callback)
+        except ValueError:
             super().unlink(callback)
 
-    def _dispatch(self) -> None:
-        """Hand the callbacks over, each once.
+    def _notify(self) -> None:
+        """Wake who waits and hand the callbacks over, each once.
 
-        Whoever finds the instance ready and a callback in the list takes it out and hands it
-        over; ``pop`` gives it to one of them only.
+        Whoever finds the instance ready and something in the list takes it out and sees to
+        it; ``pop`` gives it to one of them only.
         """
+        while self._linked:
+            try:
+                link = self._linked.pop(0)
+            except IndexError:
+                return  # another thread was quicker
+            if isinstance(link, Waiter):
+                call_in_hub(link.hub, link.switch, None)
+            else:
+                self._dispatch(link)
+
+    def _dispatch(self, callback: _Callback) -> None:
         handler = self._handler
         assert handler is not None  # only then are there callbacks in the list
-        while self._callbacks:
-            try:
-                callback = self._callbacks.pop(0)
-            except IndexError:
-                return
-            if _is_continuation(callback):
-                callback(self)
-            else:
-                handler.completion_queue.put(partial(callback, self))
-                if not handler.running:
-                    # kazoo promises that these have run when the setter returns
-                    # (kazoo/handlers/utils.py, AsyncResult._do_callbacks).
-                    handler.completion_queue.flush()
+        if _is_continuation(callback):
+            callback(self)
+            return
+        handler.completion_queue.put(partial(callback, self))
+        if not handler.running:
+            # kazoo promises that these have run when the setter returns
+            # (kazoo/handlers/utils.py, AsyncResult._do_callbacks).
+            handler.completion_queue.flush()
 
 
 def _is_waiter(callback: Callable[..., object]) -> bool:

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 import gevent.select
-from gevent.hub import Waiter
+from gevent import getcurrent
 from kazoo.handlers.utils import fileobj_to_fd
 
 from kazoo_gevent_patch.connection import Connection
@@ -22,7 +22,10 @@ class Selector:
     """``select`` for one handler: tries first, waits second, and gives way to others."""
 
     def __init__(self) -> None:
-        self._slice = TimeSlice()
+        self.slice = TimeSlice()
+        """What is left of the time until others must run."""
+        self.greenlet: object = None
+        """The greenlet that waited here last: the connection greenlet."""
 
     def select(
         self,
@@ -38,7 +41,7 @@ class Selector:
         was sent before cannot be. Blocks only the calling greenlet; exceptional conditions
         (``xlist``) are never reported, as in kazoo.
         """
-        if not self._slice.is_over():
+        if not self.slice.is_over():
             ready = _at_once(rlist, wlist)
             if ready is not None:
                 return ready
@@ -47,54 +50,55 @@ class Selector:
                 raise TypeError("timeout must be a number")
             if timeout < 0:
                 raise ValueError("timeout must be non-negative")
-        own = _sort(rlist, wlist)
+        own = _own(rlist, wlist)
         if own is None:
             return _select_any(rlist, wlist, timeout)
-        connections, channel = own
-        if self._slice.is_over():
-            self._let_others_run(connections)
-        return self._select_own(rlist, wlist, connections, channel, timeout)
+        self.greenlet = getcurrent()
+        connection, channel = own
+        if self.slice.is_over():
+            self._let_others_run(connection)
+        deadline = None if timeout is None else monotonic() + timeout
+        return self._select_own(rlist, wlist, connection, channel, deadline)
 
     def _select_own(
         self,
         rlist: Sequence[Any],
         wlist: Sequence[Any],
-        connections: Sequence[Connection],
+        connection: Connection | None,
         channel: WakeReader | None,
-        timeout: float | None,
+        deadline: float | None,
     ) -> Ready:
-        deadline = None if timeout is None else monotonic() + timeout
         while True:
-            if channel is None or not channel.readable():
-                # No further request is about to join those that wait to be sent.
-                for connection in connections:
-                    connection.flush()
+            if connection is not None and (channel is None or not channel.readable()):
+                connection.flush()  # no further request is about to join those that wait
             expired = deadline is not None and monotonic() >= deadline
-            if wlist or expired:
+            if connection is not None and (wlist or expired):
                 # The timer may have come before news that the event loop had as well.
-                for connection in connections:
-                    connection.look()
+                connection.look()
             readable = [item for item in rlist if item.readable()]
             writable = [item for item in wlist if item.writable()] if wlist else []
             if readable or writable or expired:
                 return readable, writable, []
-            remaining = None if deadline is None else max(deadline - monotonic(), 0)
-            _wait(connections, channel, remaining, reading=bool(rlist))
-            self._slice.restart()
+            if connection is not None:
+                connection.wait(reading=bool(rlist), deadline=deadline, channel=channel)
+            elif channel is not None:
+                channel.wait(deadline)
+            self.slice.restart()
 
-    def _let_others_run(self, connections: Sequence[Connection]) -> None:
-        for connection in connections:
+    def _let_others_run(self, connection: Connection | None) -> None:
+        if connection is not None:
             connection.flush()
-        self._slice.give_way()
-        for connection in connections:
+        self.slice.give_way()
+        if connection is not None:
             connection.look()  # else requests that keep coming would keep replies waiting
 
 
 def _at_once(rlist: Sequence[Any], wlist: Sequence[Any]) -> Ready | None:
     """Answer what kazoo's connection loop asks for each request and reply, from memory.
 
-    Is there a reply or a request (the connection and the wake channel, to read)? May I
-    write (the connection)? None if the answer is not yes, or the question another one.
+    Is there a reply or a request (the connection and the wake channel, to read)? Is there
+    more of the reply (the connection, to read)? May I write (the connection)? None if the
+    answer is not yes, or the question another one.
     """
     if wlist:
         if not rlist and len(wlist) == 1 and type(wlist[0]) is Connection and wlist[0].has_room():
@@ -103,54 +107,24 @@ def _at_once(rlist: Sequence[Any], wlist: Sequence[Any]) -> Ready | None:
         connection, channel = rlist
         if type(connection) is Connection and type(channel) is WakeReader and channel.readable():
             return ([connection, channel] if connection.readable() else [channel]), [], []
+    elif len(rlist) == 1 and type(rlist[0]) is Connection and rlist[0].readable():
+        return [rlist[0]], [], []
     return None
 
 
-def _sort(
+def _own(
     rlist: Sequence[Any], wlist: Sequence[Any]
-) -> tuple[list[Connection], WakeReader | None] | None:
-    """Return the connections and the wake channel; None if there is anything else."""
-    connections: list[Connection] = []
-    channel = None
+) -> tuple[Connection | None, WakeReader | None] | None:
+    """Return the connection and the wake channel; None if there is more, or anything else."""
+    connection = channel = None
     for item in (*rlist, *wlist):
-        if type(item) is Connection:
-            if item not in connections:
-                connections.append(item)
+        if type(item) is Connection and connection is None:
+            connection = item
         elif type(item) is WakeReader and channel is None and not wlist:
             channel = item
         else:
             return None
-    return connections, channel
-
-
-def _wait(
-    connections: Sequence[Connection],
-    channel: WakeReader | None,
-    timeout: float | None,
-    *,
-    reading: bool,
-) -> None:
-    """Wait until an item may be ready or ``timeout`` seconds have passed, whichever is first."""
-    waiter: Waiter[Any] = Waiter()
-    registered: list[Connection | WakeReader] = []
-    timer = None if timeout is None else waiter.hub.loop.timer(timeout)
-    try:
-        if timer is not None:
-            timer.start(waiter.switch, None)
-        for connection in connections:
-            connection.register(waiter, reading=reading)
-            registered.append(connection)
-        if channel is not None:
-            channel.register(waiter)
-            registered.append(channel)
-        # A byte that came before the registration woke nobody: look once more.
-        if channel is None or not channel.readable():
-            waiter.get()
-    finally:
-        if timer is not None:
-            timer.close()
-        for item in registered:
-            item.unregister()
+    return (connection, channel) if rlist or wlist else None
 
 
 def _select_any(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | None) -> Ready:

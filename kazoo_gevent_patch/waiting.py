@@ -12,7 +12,7 @@ from gevent.monkey import get_original
 
 _current_thread = get_original("_thread", "get_ident")
 
-SLICE = 0.002
+SLICE = 0.001
 """Seconds that a greenlet may go on without letting the event loop run."""
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from time import monotonic
 from typing import Any
 
 from gevent.hub import Waiter
@@ -98,6 +99,10 @@ class WakeReader(_End):
         """Return whether ``recv`` returns, or raises, at once."""
         return bool(self._channel.bytes) or self._channel.closed
 
+    def qsize(self) -> int:
+        """Return how many bytes wait to be received."""
+        return len(self._channel.bytes)
+
     def register(self, waiter: Waiter[Any]) -> None:
         """Have ``waiter`` switched to once, whatever thread sends, when a byte comes."""
         self._channel.waiter = waiter
@@ -106,19 +111,30 @@ class WakeReader(_End):
         """Undo ``register``."""
         self._channel.waiter = None
 
+    def wait(self, deadline: float | None = None) -> None:
+        """Wait until ``recv`` returns at once, or until the deadline (by the monotonic clock)."""
+        waiter: Waiter[Any] = Waiter()
+        timer = None
+        self.register(waiter)
+        try:
+            if deadline is not None:
+                timer = waiter.hub.loop.timer(max(deadline - monotonic(), 0))
+                timer.start(waiter.switch, None)
+            # A byte that came before the registration woke nobody: look once more.
+            if not self.readable():
+                waiter.get()
+        finally:
+            self.unregister()
+            if timer is not None:
+                timer.close()
+
     def recv(self, size: int) -> bytes:
         """Return between one and ``size`` bytes, waiting for the first like a blocking socket.
 
         Raises ``OSError`` when the channel is closed.
         """
         while not self.readable():
-            waiter: Waiter[Any] = Waiter()
-            self.register(waiter)
-            try:
-                if not self.readable():
-                    waiter.get()
-            finally:
-                self.unregister()
+            self.wait()
         self._check_open()
         waiting = self._channel.bytes
         if size == 1:

@@ -12,7 +12,6 @@ from typing import Any
 import gevent
 import pytest
 from gevent import socket
-from gevent.hub import Waiter
 
 from kazoo_gevent_patch import connection as connection_module
 from kazoo_gevent_patch.connection import Connection
@@ -260,8 +259,8 @@ def test_the_time_out_is_kept_over_false_alarms(selector: Selector, pair: Pair) 
     connection, peer = pair
     waiting = gevent.spawn(selector.select, [connection], [], [], 30)
     gevent.sleep(0)
-    assert connection._waiter is not None
-    gevent.get_hub().loop.run_callback(connection._waiter.switch, None)
+    assert connection._events.waiter is not None
+    gevent.get_hub().loop.run_callback(connection._events.waiter.switch, 0)
     gevent.sleep(0.01)  # time for the false alarm to be answered wrongly
     assert not waiting.ready()
     peer.sendall(b"x")
@@ -289,13 +288,13 @@ def test_waiting_to_write_does_not_spin_on_what_there_is_to_read(
         connection.send(b"x" * 65536)
     peer.sendall(b"reply")
     waits: list[bool] = []
-    register = Connection.register
+    wait = Connection.wait
 
-    def counted(self: Connection, waiter: Waiter[Any], *, reading: bool) -> None:
+    def counted(self: Connection, *, reading: bool, **options: Any) -> None:
         waits.append(reading)
-        register(self, waiter, reading=reading)
+        wait(self, reading=reading, **options)
 
-    monkeypatch.setattr(Connection, "register", counted)
+    monkeypatch.setattr(Connection, "wait", counted)
     assert selector.select([], [connection], [], 0.1) == ([], [], [])
     assert waits == [False]
 

@@ -1,0 +1,104 @@
+"""Waiting in the event loop for a descriptor, with a deadline: cheap to do over and over."""
+
+from __future__ import annotations
+
+from math import inf
+from time import monotonic
+from typing import Any, Final
+
+from gevent.exceptions import ConcurrentObjectUseError
+from gevent.hub import Waiter
+
+from kazoo_gevent_patch.waiting import call_in_hub
+from kazoo_gevent_patch.wake import WakeReader
+
+READ: Final = 1  # the event loop's numbers for what an io watcher waits for
+WRITE: Final = 2
+
+
+class DescriptorEvents:
+    """Where one greenlet at a time waits for a descriptor.
+
+    The loop's watchers are kept from one wait to the next, and so is the timer: it stays set
+    when a wait ends before its deadline, for the next deadline is mostly a later one. When
+    it rings too early for whoever waits then, it is set once more.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._watchers: dict[int, Any] = {}
+        self._timer: Any = None
+        self._rings = inf
+        """When the timer rings; ``inf`` if it is not set."""
+        self._deadline = inf
+        self.waiter: Waiter[int] | None = None
+        """Of the greenlet that waits."""
+
+    def wait(self, events: int, deadline: float | None, channel: WakeReader | None) -> int:
+        """Return the events that ended the wait, 0 for anything else.
+
+        That is the deadline (by the monotonic clock; None is never), a byte in the channel,
+        or a false alarm.
+        """
+        if self.waiter is not None:
+            raise ConcurrentObjectUseError("Another greenlet already waits for this connection")
+        waiter: Waiter[int] = Waiter()
+        watcher = self._watcher(events, waiter.hub.loop)
+        self.waiter = waiter
+        try:
+            watcher.start(waiter.switch, pass_events=True)
+            if deadline is not None:
+                self._set_timer(deadline, waiter.hub.loop)
+            if channel is None:
+                return waiter.get()
+            channel.register(waiter)
+            # A byte that came before the registration woke nobody: look once more.
+            return 0 if channel.readable() else waiter.get() or 0
+        finally:
+            self.waiter = None
+            self._deadline = inf
+            watcher.stop()
+            if channel is not None:
+                channel.unregister()
+
+    def close(self) -> None:
+        """Close the watchers and the timer."""
+        for watcher in self._watchers.values():
+            watcher.close()
+        self._watchers.clear()
+        self._close_timer()
+
+    def end_wait(self) -> None:
+        """Have the greenlet that waits, if there is one, go on as if it could read."""
+        if self.waiter is not None:
+            call_in_hub(self.waiter.hub, self.waiter.switch, READ)
+
+    def _watcher(self, events: int, loop: Any) -> Any:
+        watcher = self._watchers.get(events)
+        if watcher is None or watcher.loop is not loop:
+            watcher = self._watchers[events] = loop.io(self._fd, events)
+        return watcher
+
+    def _set_timer(self, deadline: float, loop: Any) -> None:
+        self._deadline = deadline
+        if deadline < self._rings or self._timer.loop is not loop:
+            self._close_timer()
+            self._timer = loop.timer(max(deadline - monotonic(), 0))
+            self._timer.start(self._ring)
+            self._rings = deadline
+
+    def _close_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+            self._rings = inf
+
+    def _ring(self) -> None:
+        waiter, loop = self.waiter, self._timer.loop
+        self._close_timer()
+        if waiter is None or self._deadline == inf:
+            return
+        if monotonic() < self._deadline:
+            self._set_timer(self._deadline, loop)
+        else:
+            waiter.switch(0)
