@@ -76,13 +76,16 @@ class AsyncResult(_GeventAsyncResult):
     looks for a value second.
     """
 
-    __slots__ = ("_handler", "_linked")
+    __slots__ = ("__dict__", "_handler")
+
+    # Who waits, and what is to be called, in the order in which they came. None until the
+    # first one comes: with thousands of requests in flight, lists that stay empty would make
+    # the garbage collector's pauses longer.
+    _linked: list[Waiter[Any] | _Callback] | None = None
 
     def __init__(self, handler: Completions | None = None) -> None:
         super().__init__()
         self._handler = handler
-        self._linked: list[Waiter[Any] | _Callback] = []
-        """Who waits, and what is to be called: in the order in which they came."""
 
     def ready(self) -> bool:
         """Return true if and only if it holds a value or an exception."""
@@ -131,7 +134,8 @@ class AsyncResult(_GeventAsyncResult):
 
     def _await(self, timeout: float | None) -> None:
         waiter: Waiter[Any] = Waiter()
-        self._linked.append(waiter)
+        linked = self._links()
+        linked.append(waiter)
         handler = self._handler
         if timeout is None and handler is not None and handler.hub not in (None, waiter.hub):
             # In another thread's event loop there may be nothing else to wait for, and
@@ -147,9 +151,9 @@ class AsyncResult(_GeventAsyncResult):
         finally:
             if timer is not None:
                 timer.close()
-            if self._linked:  # whoever sets it takes them out
+            if linked:  # whoever sets it takes them out
                 with suppress(ValueError):
-                    self._linked.remove(waiter)
+                    linked.remove(waiter)
 
     def rawlink(self, callback: _Callback) -> None:
         """Have ``callback`` called with this instance when it is ready, now if it is.
@@ -159,17 +163,23 @@ class AsyncResult(_GeventAsyncResult):
         if self._handler is None or _is_waiter(callback):
             super().rawlink(callback)
             return
-        if callback not in self._linked:
-            self._linked.append(callback)
+        linked = self._links()
+        if callback not in linked:
+            linked.append(callback)
         if self.ready():
             self._notify()
 
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
         try:
-            self._linked.remove(callback)
+            self._links().remove(callback)
         except ValueError:
             super().unlink(callback)
+
+    def _links(self) -> list[Waiter[Any] | _Callback]:
+        # setdefault is atomic: threads that come at once get the same list.
+        links: list[Waiter[Any] | _Callback] = self.__dict__.setdefault("_linked", [])
+        return links
 
     def _notify(self) -> None:
         """Wake who waits and hand the callbacks over, each once.
@@ -177,9 +187,10 @@ class AsyncResult(_GeventAsyncResult):
         Whoever finds the instance ready and something in the list takes it out and sees to
         it; ``pop`` gives it to one of them only.
         """
-        while self._linked:
+        linked = self._links()
+        while linked:
             try:
-                link = self._linked.pop(0)
+                link = linked.pop(0)
             except IndexError:
                 return  # another thread was quicker
             if isinstance(link, Waiter):
