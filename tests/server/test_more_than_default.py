@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import gevent
 import pytest
@@ -98,13 +99,60 @@ def test_gevents_name_catches_a_late_result_too(
         patched_client.handler.async_result().get(timeout=0.01)
 
 
-def test_a_flood_of_chained_creates_is_all_done(patched_client: KazooClient) -> None:
-    """2,000 create_async(makepath=True) in flight: each wake-up arrives."""
+@pytest.mark.parametrize("amount", [2_000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_a_flood_of_chained_creates_is_all_done(patched_client: KazooClient, amount: int) -> None:
+    """That many create_async(makepath=True) in flight: each wake-up arrives."""
     results = [
         patched_client.create_async(f"/flood/{number % 50}/{number}", makepath=True)
-        for number in range(2_000)
+        for number in range(amount)
     ]
-    assert len({result.get(timeout=60) for result in results}) == 2_000
+    assert len({result.get(timeout=60) for result in results}) == amount
+
+
+def test_a_loop_that_issues_requests_lets_timers_run(patched_client: KazooClient) -> None:
+    """It gives way on a time slice, though get_async() never has to wait for anything."""
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        while True:
+            gevent.sleep(0.001)
+            ticks += 1
+
+    ticker = gevent.spawn(tick)
+    results = [patched_client.get_async("/") for _ in range(20_000)]
+    ticked_meanwhile = ticks
+    assert all(result.get(timeout=60) for result in results)
+    ticker.kill()
+    assert ticked_meanwhile > 5
+
+
+def test_a_flood_that_is_killed_leaves_nothing_half_done(patched_client: KazooClient) -> None:
+    """The kill arrives, every request that was issued is answered, and so is the next one."""
+    issued: list[Any] = []
+
+    def flood() -> None:
+        while True:
+            issued.append(patched_client.get_async("/"))
+
+    flooding = gevent.spawn(flood)
+    wait_until(lambda: len(issued) > 2_000, sleep=gevent.sleep)
+    flooding.kill(timeout=10)
+    assert isinstance(flooding.value, gevent.GreenletExit)
+    assert all(result.get(timeout=60) for result in issued)
+    assert patched_client.get("/")
+
+
+def test_a_flood_may_be_issued_in_the_hub(patched_client: KazooClient) -> None:
+    """A callback of the event loop cannot give way, and need not."""
+    issued: list[Any] = []
+
+    def flood() -> None:
+        issued.extend(patched_client.get_async("/") for _ in range(1_000))
+
+    gevent.get_hub().loop.run_callback(flood)
+    wait_until(lambda: len(issued) == 1_000, sleep=gevent.sleep)
+    assert all(result.get(timeout=60) for result in issued)
 
 
 def test_a_flood_from_many_greenlets_is_all_done(patched_client: KazooClient) -> None:

@@ -118,6 +118,65 @@ def test_a_message_in_any_pieces_arrives_whole(selector: Selector, pair: Pair, s
     assert receive_exactly(selector, connection, 4) == b"next"
 
 
+@pytest.mark.parametrize("size", [500, 5_000])
+def test_a_message_in_one_byte_segments_costs_one_receive_each(
+    selector: Selector, pair: Pair, size: int
+) -> None:
+    """The work grows with the message and no faster: nothing is received or kept twice."""
+    connection, peer = pair
+    message = bytes(number % 256 for number in range(size))
+    received: list[int] = []
+    sock = connection._sock
+
+    class Counted:
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            data: bytes = sock.recv(size, flags)
+            received.append(len(data))
+            return data
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(sock, name)
+
+    connection._sock = Counted()
+    parts = []
+    for number in range(size):
+        peer.sendall(message[number : number + 1])
+        parts.append(receive_exactly(selector, connection, 1))
+    assert b"".join(parts) == message
+    assert received == [1] * size
+
+
+def test_large_data_go_out_without_a_copy(pair: Pair) -> None:
+    """One send takes as much as the socket has room for, also beyond what is kept back."""
+    connection, peer = pair
+    data = b"x" * (1 << 16)
+    assert connection.send(memoryview(data)) > connection_module.WRITE_SIZE
+    connection.send(b"small")
+    sent = connection.send(memoryview(data))
+    assert sent <= connection_module.WRITE_SIZE  # after what waits: the order is kept
+    connection.flush()
+    received = b""
+    while len(received) < len(data) + 5 + sent:
+        received += peer.recv(1 << 20)
+    assert received == data + b"small" + data[:sent]
+
+
+def test_the_last_request_of_the_queue_leaves_at_once(pair: Pair) -> None:
+    """What is sent while no other request waits is not kept back until select."""
+    _, peer = pair
+    reader, writer = wake_channel()
+    connection = Connection(pair[0]._sock, reader)
+    connection.setblocking(False)
+    peer.setblocking(False)
+    writer.send(b"\0\0")  # two requests
+    connection.send(b"first")
+    with pytest.raises(BlockingIOError):
+        peer.recv(100)
+    reader.recv(1)
+    connection.send(b"second")
+    assert peer.recv(100) == b"firstsecond"
+
+
 def test_a_read_allocates_no_more_than_its_limit(pair: Pair) -> None:
     """The length a peer announces is not what is asked of the socket at once."""
     connection, _ = pair
