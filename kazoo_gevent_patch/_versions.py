@@ -12,6 +12,15 @@ from kazoo_gevent_patch.errors import UnsupportedKazooError
 OLDEST_KAZOO: Final = "2.8.0"
 """The oldest kazoo that the tests pass with; ``pyproject.toml`` requires it too."""
 
+TESTED: Final = {
+    "Python": ("3.10", "3.13"),
+    "kazoo": (OLDEST_KAZOO, "2.11.0"),
+    "gevent": ("23.9.1", "26.9.0"),
+    "wrapt": ("1.16.0", "2.5.2"),
+    "gunicorn": ("21.2.0", "27.0.1"),
+}
+"""The oldest and the newest release of each that the tests pass with."""
+
 
 def installed(distribution: str) -> str | None:
     """Return the installed version, or None if there is no record of one."""
@@ -41,3 +50,18 @@ def versions() -> dict[str, str]:
         "Python": platform.python_version(),
         **{name: installed(name) or "not found" for name in packages},
     }
+
+
+def beyond_tested(name: str, version: str) -> str:
+    """Return ``"older"`` or ``"newer"`` than the releases tested, or the empty string.
+
+    A bound stands for all releases that begin with its numbers. What has no bounds is never
+    beyond them.
+    """
+    if name not in TESTED:
+        return ""
+    oldest, newest = map(_numbers, TESTED[name])
+    numbers = _numbers(version)
+    if numbers < oldest:
+        return "older"
+    return "newer" if numbers[: len(newest)] > newest else ""

@@ -1,0 +1,156 @@
+"""Running a program as ``python`` would, with the patch switched on before.
+
+``runpy.run_path`` and ``run_module``, which ``python -m gevent.monkey`` uses, differ from the
+interpreter: their ``__main__`` is gone when the program's exit handlers run (or is the
+caller's, and then nothing of the program can be pickled), ``sys.path[0]`` is not the
+program's, and the traceback begins with their frames. So this does the interpreter's steps.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import pkgutil
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
+from types import CodeType, ModuleType
+from typing import Any, Final, NoReturn
+
+from kazoo_gevent_patch import patch_all
+from kazoo_gevent_patch.errors import UnsupportedKazooError
+
+_SAFE_PATH: Final = getattr(sys.flags, "safe_path", False)  # python -P, since 3.11
+
+# What the interpreter itself calls for -m, and for a directory or a zip file.
+_run_module_as_main: Final[Callable[..., object]] = getattr(runpy, "_run_module_as_main")  # noqa: B009
+
+
+def run(program: Sequence[str], *, monkey: bool) -> None:
+    """Run a program in this process; return when it ends, or raise what it raises.
+
+    For good, ``__main__``, ``sys.argv`` and ``sys.path[0]`` become the program's.
+
+    :param program: what would follow ``python``: a script, or ``-m`` and a module, and the
+        program's arguments.
+    :param monkey: call ``gevent.monkey.patch_all()`` before.
+    :raises SystemExit: the program raised it; or there is no such script, or kazoo cannot be
+        patched, and a line on standard error has said so.
+    """
+    prepare = _preparation(program)
+    _switch_on(monkey)
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    vars(main).update(__annotations__={}, __builtins__=builtins)
+    try:
+        prepare(main)()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _leave_out_our_frames(error)
+        raise
+
+
+def _switch_on(monkey: bool) -> None:
+    if monkey:
+        import gevent.monkey
+
+        gevent.monkey.patch_all()
+    try:
+        patch_all()
+    except UnsupportedKazooError as error:
+        _refuse(str(error))
+
+
+def _refuse(reason: str) -> NoReturn:
+    print(f"kazoo-gevent-patch run: {reason}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+_Preparation = Callable[[ModuleType], Callable[[], object]]
+
+
+def _preparation(program: Sequence[str]) -> _Preparation:
+    """Return the function that makes ``__main__`` the program's, and returns what starts it."""
+    first, *arguments = program
+    if first == "-m":
+        return partial(_module, arguments)
+    path = os.path.join(os.getcwd(), first)
+    if first == "-":
+        prepare: _Preparation = _standard_input
+    elif pkgutil.get_importer(path) is not None:
+        prepare = partial(_directory, path)
+    else:
+        prepare = partial(_script, path, _read(path))
+    sys.argv[:] = program
+    return prepare
+
+
+def _read(path: str) -> bytes:
+    try:
+        return SourceFileLoader("__main__", path).get_data(path)
+    except OSError as error:
+        _refuse(f"can't open file {path!r}: [Errno {error.errno}] {error.strerror}")
+
+
+def _module(program: Sequence[str], main: ModuleType) -> Callable[[], object]:
+    name, *arguments = program
+    sys.argv[:] = ["-m", *arguments]
+    _set_first_path(os.getcwd())
+    return partial(_run_module_as_main, name)
+
+
+def _directory(path: str, main: ModuleType) -> Callable[[], object]:
+    if _SAFE_PATH:
+        sys.path.insert(0, path)
+    else:
+        sys.path[0] = path
+    return partial(_run_module_as_main, "__main__", alter_argv=False)
+
+
+def _script(path: str, data: bytes, main: ModuleType) -> Callable[[], object]:
+    is_compiled = path.endswith(".pyc")
+    loader = (SourcelessFileLoader if is_compiled else SourceFileLoader)("__main__", path)
+    vars(main).update(__file__=path, __cached__=None, __loader__=loader)
+    _set_first_path(os.path.dirname(os.path.realpath(path)))
+    return _execution(loader.get_code("__main__") if is_compiled else _compile(data, path), main)
+
+
+def _standard_input(main: ModuleType) -> Callable[[], object]:
+    vars(main).update(__file__="<stdin>", __cached__=None, __loader__=BuiltinImporter)
+    _set_first_path("")
+    return _execution(_compile(sys.stdin.buffer.read(), "<stdin>"), main)
+
+
+def _compile(source: bytes, path: str) -> CodeType:
+    return compile(source, path, "exec", dont_inherit=True)
+
+
+def _execution(code: CodeType | None, main: ModuleType) -> Callable[[], object]:
+    if code is None:
+        raise ImportError(f"there is no code in {main.__file__!r}")
+    return partial(exec, code, vars(main))
+
+
+def _set_first_path(path: str) -> None:
+    if not _SAFE_PATH:
+        sys.path[0] = path
+
+
+def _leave_out_our_frames(error: BaseException) -> None:
+    """Have the traceback that Python is about to print begin where the program's does.
+
+    Only now that the program has ended is the hook replaced: the program sees its own.
+    """
+    hook = sys.excepthook
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_globals is globals():
+        traceback = traceback.tb_next
+
+    def excepthook(kind: type[BaseException], error: BaseException, _: Any) -> None:
+        sys.excepthook = hook
+        sys.last_traceback = error.__traceback__ = traceback
+        hook(kind, error, traceback)
+
+    sys.excepthook = excepthook
