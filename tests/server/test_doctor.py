@@ -1,0 +1,310 @@
+"""``kazoo-gevent-patch doctor`` on real servers: what it finds, and how it says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.security import READ_ACL_UNSAFE
+
+from kazoo_gevent_patch._versions import TESTED, beyond_tested
+from tests.ports import free_block
+from tests.support import run_python
+from tests.zookeeper import ZooKeeper
+from tests.zookeeper.tls import tls_config
+
+DOCTOR = ["-m", "kazoo_gevent_patch", "doctor"]
+
+STEPS = ("resolve", "connect", "session", "path", "round trips", "temporary node", "watch", "lock")
+
+Report = dict[str, Any]
+
+
+def _doctor(*arguments: str, code: int, env: dict[str, str] | None = None) -> Report:
+    """Run the doctor with --json, see that it exits so, and return the findings by check."""
+    result = run_python([*DOCTOR, "--json", *arguments], env=env, check=False)
+    assert "Traceback" not in result.stderr
+    document: Report = json.loads(result.stdout)
+    assert result.returncode == code == document["exit_code"], result.stdout
+    assert document["result"] == ("ok", "warning", "problem")[code]
+    return {finding["check"]: finding for finding in document["findings"]}
+
+
+def test_all_is_ok_with_a_server(zookeeper_hosts: str, chroot: str) -> None:
+    """Every step is ok, tells what it measured, and the temporary node is gone."""
+    found = _doctor("--hosts", zookeeper_hosts + chroot, code=0)
+    assert set(STEPS) | {"heartbeat", "clean-up"} <= set(found)
+    assert found["session"]["values"]["handler"].startswith("kazoo_gevent_patch.handler.")
+    trips = found["round trips"]["values"]
+    assert trips["count"] == 100
+    assert 0 < trips["median"] <= trips["p99"]
+    heartbeat = found["heartbeat"]["values"]
+    assert heartbeat["seconds"] > found["session"]["values"]["session_timeout"]
+    assert _children(zookeeper_hosts + chroot) == []
+
+
+def test_text_and_json_say_the_same(zookeeper_hosts: str, chroot: str) -> None:
+    """Each finding is a line: its level, its check, its text; without control codes."""
+    arguments = ["--hosts", zookeeper_hosts + chroot, "--timeout", "4"]
+    text = run_python([*DOCTOR, *arguments]).stdout
+    found = _doctor(*arguments, code=0)
+    assert "\x1b" not in text
+    assert "\r" not in text
+    lines = [line.split(None, 1) for line in text.splitlines()[:-2]]
+    assert {level for level, _ in lines} == {"ok"}
+    for check, finding in found.items():
+        (line,) = [rest for _, rest in lines if rest.startswith(check)][-1:]
+        assert _without_numbers(line) == _without_numbers(f"{check:<16}  {finding['text']}")
+    assert text.splitlines()[-1] == f"{len(lines)} ok, 0 warnings, 0 problems"
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"0x[0-9a-f]+|[0-9a-f]{32}|[0-9.]+", "N", text)
+
+
+def test_no_server_is_a_clear_line(free_port: int) -> None:
+    """The connection is refused; what needs a server is named and not tried."""
+    found = _doctor("--hosts", f"127.0.0.1:{free_port}", "--timeout", "5", code=2)
+    assert found["connect"]["level"] == "problem"
+    assert f"127.0.0.1:{free_port}" in found["connect"]["text"]
+    assert "refused" in found["connect"]["text"]
+    assert found["connect"]["advice"]
+    assert found["not checked"]["text"].startswith("session, path, round trips")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    return free_block([0])
+
+
+def test_a_server_that_does_not_answer_costs_the_time_given_and_no_more(
+    zk_server: ZooKeeper,
+) -> None:
+    """A paused server takes connections, but gives no session."""
+    zk_server.pause()
+    begin = time.monotonic()
+    found = _doctor("--hosts", zk_server.hosts, "--timeout", "2", code=2)
+    assert found["connect"]["level"] == "ok"
+    assert found["session"]["level"] == "problem"
+    assert found["session"]["text"].startswith("none in 2 s")
+    # Three steps, each with its grace, and the start of a process on a busy machine.
+    assert time.monotonic() - begin < 30
+
+
+def test_one_server_of_several_that_is_down_is_a_warning(
+    zookeeper_hosts: str, chroot: str, free_port: int
+) -> None:
+    """The rest is checked all the same."""
+    hosts = f"{zookeeper_hosts},127.0.0.1:{free_port}{chroot}"
+    found = _doctor("--hosts", hosts, "--timeout", "5", code=1)
+    assert found["connect"]["level"] == "warning"
+    assert found["lock"]["level"] == "ok"
+
+
+def test_a_name_that_is_not_known_is_a_problem() -> None:
+    """The line names it."""
+    found = _doctor("--hosts", "no-such-host.invalid:2181", "--timeout", "5", code=2)
+    assert found["resolve"]["level"] == "problem"
+    assert "no-such-host.invalid:2181" in found["resolve"]["text"]
+
+
+@pytest.mark.parametrize("where", ["chroot", "path"])
+def test_a_path_that_does_not_exist_is_a_problem(
+    where: str, zookeeper_hosts: str, chroot: str
+) -> None:
+    """A wrong chroot, or a wrong --path; nothing is created."""
+    arguments = ["--hosts", f"{zookeeper_hosts}{chroot}/missing"]
+    if where == "path":
+        arguments = ["--hosts", zookeeper_hosts + chroot, "--path", "/missing"]
+    found = _doctor(*arguments, "--timeout", "4", code=2)
+    assert found["path"]["level"] == "problem"
+    assert "/missing does not exist" in found["path"]["text"]
+    assert found["heartbeat"]["level"] == "ok"
+    assert _children(zookeeper_hosts + chroot) == []
+
+
+def test_an_acl_that_forbids_writing_is_a_warning(zookeeper_hosts: str, chroot: str) -> None:
+    """Reading and the heartbeat are checked; the cure is a path where one may write."""
+    with _client(zookeeper_hosts + chroot) as client:
+        client.create("/closed", acl=READ_ACL_UNSAFE)
+        client.create("/open")
+    hosts = zookeeper_hosts + chroot
+    found = _doctor("--hosts", hosts, "--path", "/closed", "--timeout", "4", code=1)
+    assert found["temporary node"]["level"] == "warning"
+    assert "the ACL of /closed forbids" in found["temporary node"]["text"]
+    assert found["round trips"]["level"] == found["heartbeat"]["level"] == "ok"
+    assert found["not checked"]["text"] == "watch, lock"
+    found = _doctor("--hosts", hosts, "--path", "/open", "--timeout", "4", code=0)
+    assert "/open/kazoo-gevent-patch-doctor-" in found["temporary node"]["text"]
+
+
+@pytest.fixture(scope="module")
+def tls_hosts(
+    own_servers: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str, str]]:
+    """The TLS port and the plain one of a server, and the file with its certificate."""
+    home = tmp_path_factory.mktemp("tls")
+    port = free_block([0])
+    with ZooKeeper(extra_config=tls_config(home, port, "127.0.0.1")) as server:
+        certificate = home / "server.pem"
+        certificate.write_text(ssl.get_server_certificate(("127.0.0.1", port)))
+        yield f"127.0.0.1:{port}", server.hosts, str(certificate)
+
+
+def test_tls_is_checked_with_kazoos_settings(tls_hosts: tuple[str, str, str]) -> None:
+    """Trusted, or not verified at all: ok. Unknown authority, other host: a problem."""
+    secure, _, certificate = tls_hosts
+    tls = ["--timeout", "4", "--hosts", secure, "--tls"]
+    found = _doctor(*tls, "--ca", certificate, code=0)
+    assert found["TLS"]["text"].startswith("TLSv1.")
+    assert found["lock"]["level"] == "ok"
+    assert _doctor(*tls, "--no-verify", code=0)["TLS"]["level"] == "ok"
+    found = _doctor(*tls, code=2)
+    assert "CERTIFICATE_VERIFY_FAILED" in found["TLS"]["text"]
+    assert "--ca" in found["TLS"]["advice"]
+    found = _doctor(*tls, "--ca", certificate, "--check-hostname", code=2)
+    assert "127.0.0.1" in found["TLS"]["text"]
+
+
+def test_tls_and_plain_ports_that_are_mixed_up_are_told(tls_hosts: tuple[str, str, str]) -> None:
+    """Either way round there is a line that says what to do."""
+    secure, plain, _ = tls_hosts
+    found = _doctor("--timeout", "3", "--hosts", secure, code=2)
+    assert "--tls" in found["session"]["advice"]
+    found = _doctor("--timeout", "3", "--hosts", plain, "--tls", "--no-verify", code=2)
+    assert found["TLS"]["level"] == "problem"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--hosts", "host:port"], "argument --hosts: 'host:port' is not host:port,.../chroot"),
+        (["--hosts", ""], "argument --hosts: '' is not"),
+        (["--hosts", "h", "--timeout", "0"], "argument --timeout: '0' is not a number of seconds"),
+        (["--hosts", "h", "--timeout", "nan"], "argument --timeout: 'nan' is not a number"),
+        (["--hosts", "h", "--path", "x"], "argument --path: 'x' does not begin with /"),
+        (["--hosts", "h", "--tls", "--ca", "/none"], "argument --ca: there is no file '/none'"),
+        (["--hosts", "h", "--tls", "--cert", __file__], "--cert needs --key"),
+        (["--hosts", "h", "--no-verify"], "--no-verify needs --tls"),
+        (["--tls"], "--tls needs --hosts"),
+        (["--hosts", "h", "--tls", "--no-verify", "--check-hostname"], "--check-hostname cannot"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_bad_input_is_one_clear_line(arguments: list[str], complaint: str) -> None:
+    """After argparse's usage; no traceback, nothing on standard output, exit code 2."""
+    result = run_python([*DOCTOR, *arguments], check=False)
+    assert result.returncode == 2
+    assert complaint in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_without_hosts_the_process_is_checked() -> None:
+    """Versions, environment, what was imported and patched before, and the patch."""
+    found = _doctor(code=0)
+    assert set(found) == {"version", "environment", "kazoo", "gevent", "patch"}
+    assert re.search(r"(\d+) of \1 changes applied", found["patch"]["text"])
+    assert found["gevent"]["text"].startswith("not patched when the doctor began")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "level"),
+    [
+        ("KAZOO_GEVENT_PATCH", "1", "ok"),
+        ("KAZOO_GEVENT_PATCH", "0", "ok"),
+        ("KAZOO_GEVENT_PATCH", "yes", "warning"),
+        ("KAZOO_GEVENT_PATHC", "1", "warning"),
+    ],
+)
+def test_variables_that_are_set_wrong_are_told(variable: str, value: str, level: str) -> None:
+    """A value that is not understood, and a name that is not ours."""
+    found = _doctor(code=int(level == "warning"), env={variable: value})
+    assert found["environment"]["level"] == level
+    assert variable in found["environment"]["text"]
+
+
+def test_modules_that_were_imported_too_early_are_told(tmp_path: Path) -> None:
+    """One that holds what gevent replaces, as gevent itself warns; kazoo itself is no problem."""
+    (tmp_path / "early.py").write_text("from ssl import SSLContext\nimport kazoo.client\n")
+    (tmp_path / "sitecustomize.py").write_text("import early\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path[:1], os.environ.get("PYTHONPATH", "")])
+    found = _doctor(code=1, env={"PYTHONPATH": path})
+    assert found["gevent"]["level"] == "warning"
+    assert "imported too early" in found["gevent"]["text"]
+    assert "early" in found["gevent"]["text"]
+    assert "kazoo.client" in found["kazoo"]["text"]
+
+
+def test_under_run_the_doctor_finds_the_patches_in_place() -> None:
+    """``run -m kazoo_gevent_patch doctor`` tells what a program would find."""
+    run = ["-m", "kazoo_gevent_patch", "run", *DOCTOR]
+    text = run_python(run).stdout
+    assert "the standard library was patched before the doctor began" in text
+    assert "patch_all() was on when the doctor began" in text
+
+
+def test_versions_beyond_the_tested_range_are_told() -> None:
+    """A bound stands for every release that begins with it."""
+    oldest, newest = TESTED["kazoo"]
+    assert beyond_tested("kazoo", oldest) == beyond_tested("kazoo", newest) == ""
+    assert beyond_tested("kazoo", "2.7.9") == "older"
+    assert beyond_tested("kazoo", f"{newest}.post1") == ""
+    assert beyond_tested("kazoo", "99.0") == "newer"
+    assert beyond_tested("Python", "3.13.9") == ""
+    assert beyond_tested("Python", "3.99.0") == "newer"
+    assert beyond_tested("greenlet", "99") == ""
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_colours_are_for_terminals_that_want_them(no_color: str) -> None:
+    """On a terminal lines are coloured, unless NO_COLOR says otherwise."""
+    text = _on_terminal([sys.executable, *DOCTOR], {"NO_COLOR": no_color, "TERM": "xterm"})
+    assert "changes applied" in text
+    assert ("\x1b[32mok" in text) == (not no_color)
+    assert "\x1b" not in _on_terminal([sys.executable, *DOCTOR], {"TERM": "dumb"})
+
+
+def _on_terminal(command: list[str], env: dict[str, str]) -> str:
+    """Run a command with a terminal as its standard output, and return what it wrote."""
+    ours, theirs = pty.openpty()
+    try:
+        with os.fdopen(theirs, "wb") as terminal:
+            process = subprocess.Popen(command, stdout=terminal, env={**os.environ, **env})
+        written = b""
+        with suppress(OSError):  # what Linux raises when the other side is closed
+            while piece := os.read(ours, 1 << 16):
+                written += piece
+        assert process.wait(timeout=60) == 0
+    finally:
+        os.close(ours)
+    return written.decode()
+
+
+@contextmanager
+def _client(hosts: str) -> Iterator[KazooClient]:
+    client = KazooClient(hosts)
+    client.start()
+    try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
+
+
+def _children(hosts: str) -> list[str]:
+    with _client(hosts) as client:
+        return list(client.get_children("/"))
