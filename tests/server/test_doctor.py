@@ -57,7 +57,7 @@ def test_all_is_ok_with_a_server(zookeeper_hosts: str, chroot: str) -> None:
 
 def test_text_and_json_say_the_same(zookeeper_hosts: str, chroot: str) -> None:
     """Each finding is a line: its level, its check, its text; without control codes."""
-    arguments = ["--hosts", zookeeper_hosts + chroot, "--timeout", "4"]
+    arguments = ["--hosts", zookeeper_hosts + chroot]
     text = run_python([*DOCTOR, *arguments]).stdout
     found = _doctor(*arguments, code=0)
     assert "\x1b" not in text
@@ -129,7 +129,7 @@ def test_a_path_that_does_not_exist_is_a_problem(
     arguments = ["--hosts", f"{zookeeper_hosts}{chroot}/missing"]
     if where == "path":
         arguments = ["--hosts", zookeeper_hosts + chroot, "--path", "/missing"]
-    found = _doctor(*arguments, "--timeout", "4", code=2)
+    found = _doctor(*arguments, code=2)
     assert found["path"]["level"] == "problem"
     assert "/missing does not exist" in found["path"]["text"]
     assert found["heartbeat"]["level"] == "ok"
@@ -142,12 +142,12 @@ def test_an_acl_that_forbids_writing_is_a_warning(zookeeper_hosts: str, chroot: 
         client.create("/closed", acl=READ_ACL_UNSAFE)
         client.create("/open")
     hosts = zookeeper_hosts + chroot
-    found = _doctor("--hosts", hosts, "--path", "/closed", "--timeout", "4", code=1)
+    found = _doctor("--hosts", hosts, "--path", "/closed", code=1)
     assert found["temporary node"]["level"] == "warning"
     assert "the ACL of /closed forbids" in found["temporary node"]["text"]
     assert found["round trips"]["level"] == found["heartbeat"]["level"] == "ok"
     assert found["not checked"]["text"] == "watch, lock"
-    found = _doctor("--hosts", hosts, "--path", "/open", "--timeout", "4", code=0)
+    found = _doctor("--hosts", hosts, "--path", "/open", code=0)
     assert "/open/kazoo-gevent-patch-doctor-" in found["temporary node"]["text"]
 
 
