@@ -8,7 +8,7 @@ from typing import Any, Final
 from gevent.monkey import get_original
 from kazoo.retry import KazooRetry
 
-from kazoo_gevent_patch import clients
+from kazoo_gevent_patch import clients, recipes
 from kazoo_gevent_patch.handler import SequentialGeventHandler
 from kazoo_gevent_patch.retries import aligned
 
@@ -19,7 +19,7 @@ KAZOOS_OWN: Final = frozenset(
         # ConnectionHandler
         "connection_closed", "connection_stopped", "ping_outstanding", "retry_sleeper",
         # recipes
-        "wake_event", "_acquire_method_lock", "_run_lock", "children_changed", "_task_queue",
+        "wake_event", "_run_lock", "children_changed", "_task_queue",
     }
 )  # fmt: skip
 """The attributes of kazoo 2.8 to 2.11 that hold what a handler made, or a retry object. An
@@ -36,7 +36,7 @@ def move(client: Any) -> None:
     new = SequentialGeventHandler()
     swap = _Swap(client.handler, new)
     for thing in (client, client._connection, *clients.find_recipes(client)):
-        for name in KAZOOS_OWN & vars(thing).keys():
+        for name in {*KAZOOS_OWN, recipes.method_lock(thing)} & vars(thing).keys():
             setattr(thing, name, swap.counterpart(getattr(thing, name)))
 
 

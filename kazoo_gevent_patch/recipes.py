@@ -48,23 +48,33 @@ def disown(recipe: Any) -> None:
     for name in IDENTITIES:
         if isinstance(state.get(name), (str, bytes)):
             state[name] = _renamed(state[name], fresh)
-    if "_acquire_method_lock" in state:
+    lock_name = method_lock(recipe)
+    if lock_name is not None:
         state["node"] = None
-        _disown_acquisition(recipe)
+        _disown_acquisition(recipe, lock_name)
     for name, make in (("_run_lock", "lock_object"), ("_state_change", "rlock_object")):
         if name in state:  # always held in a with block: its holder releases the one it took
             state[name] = getattr(recipe._client.handler, make)()
 
 
-def _disown_acquisition(lock: Any) -> None:
+def method_lock(recipe: object) -> str | None:
+    """Return the name of the lock that a ``Lock`` holds in acquire(); None for other recipes."""
+    state = vars(recipe)
+    if "_acquire_method_lock" in state:
+        return "_acquire_method_lock"
+    # Before kazoo 2.10. Only a Lock has the other attribute.
+    return "_lock" if {"_lock", "create_tried"} <= state.keys() else None
+
+
+def _disown_acquisition(lock: Any, name: str) -> None:
     """End an acquire() that was under way at the fork: its node is the parent's."""
-    method_lock = lock._acquire_method_lock
-    if not method_lock.locked():
+    held = getattr(lock, name)
+    if not held.locked():
         return
-    holder = getattr(method_lock, "holder", None)
-    left_behind = getattr(method_lock, "holder_hub", None) is not get_hub()
+    holder = getattr(held, "holder", None)
+    left_behind = getattr(held, "holder_hub", None) is not get_hub()
     if left_behind or (isinstance(holder, HandlerGreenlet) and holder.is_inherited()):
-        lock._acquire_method_lock = lock.client.handler.lock_object()
+        setattr(lock, name, lock.client.handler.lock_object())
     else:
         lock.cancelled = True  # that greenlet goes on here, and gets CancelledError
 

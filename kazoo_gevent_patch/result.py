@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import gevent
 import gevent.event
-from gevent.hub import Hub, Waiter
+from gevent.hub import Hub
 from greenlet import greenlet
 from kazoo.handlers.threading import KazooTimeoutError
 
 from kazoo_gevent_patch.callbacks import CallbackQueue
-from kazoo_gevent_patch.waiting import call_in_hub
+from kazoo_gevent_patch.waiting import Waiter, call_in_hub
 
 if TYPE_CHECKING:
     _GeventAsyncResult = gevent.event.AsyncResult[Any]
@@ -31,12 +31,17 @@ FAR_OFF: Final = 10 * 365 * 86400.0
 class Completions(Protocol):
     """What a result asks of the handler that made it."""
 
-    running: bool
     hub: Hub | None
+
+    @property
+    def running(self) -> bool:
+        """Whether the handler is started."""
+        ...
 
     @property
     def completion_queue(self) -> CallbackQueue:
         """The queue of callbacks that were linked to results."""
+        ...
 
 
 class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]

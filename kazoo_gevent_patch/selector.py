@@ -9,7 +9,6 @@ from typing import Any
 
 import gevent.select
 from gevent import getcurrent
-from kazoo.handlers.utils import fileobj_to_fd
 
 from kazoo_gevent_patch.connection import Connection
 from kazoo_gevent_patch.waiting import TimeSlice
@@ -132,7 +131,7 @@ def _select_any(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | Non
     wanted: dict[int, int] = {}
     for items, event in ((rlist, POLLIN), (wlist, POLLOUT)):
         for item in items:
-            fd = fileobj_to_fd(item)
+            fd = _descriptor(item)
             wanted[fd] = wanted.get(fd, 0) | event
     poll = gevent.select.poll()
     for fd, events in wanted.items():
@@ -145,8 +144,19 @@ def _select_any(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | Non
     readable = [
         item
         for item in rlist
-        if ready.get(fileobj_to_fd(item), 0) & ~POLLOUT
+        if ready.get(_descriptor(item), 0) & ~POLLOUT
         or (type(item) is Connection and item.pending())
     ]
-    writable = [item for item in wlist if ready.get(fileobj_to_fd(item), 0) & ~POLLIN]
+    writable = [item for item in wlist if ready.get(_descriptor(item), 0) & ~POLLIN]
     return readable, writable, []
+
+
+def _descriptor(item: Any) -> int:
+    """Return the file descriptor of an object; the errors are those of kazoo's ``select``.
+
+    kazoo has a function for it only since 2.9.
+    """
+    descriptor = item if isinstance(item, int) else getattr(item, "fileno", lambda: None)()
+    if not isinstance(descriptor, int) or descriptor < 0:
+        raise TypeError(f"{item!r} has no file descriptor")
+    return descriptor

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import gevent.hub
 from gevent import get_hub
 from gevent.hub import Hub
 from gevent.monkey import get_original
+
+if TYPE_CHECKING:
+    _T = TypeVar("_T")
+
+    class Waiter(gevent.hub.Waiter[_T]):
+        """gevent's. Its stub has ``hub`` as a slot and as a property, too much for pyright."""
+
+        hub: Hub  # pyright: ignore[reportIncompatibleMethodOverride]
+else:
+    Waiter = gevent.hub.Waiter
 
 _current_thread = get_original("_thread", "get_ident")
 

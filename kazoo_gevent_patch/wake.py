@@ -27,9 +27,7 @@ from collections import deque
 from time import monotonic
 from typing import Any
 
-from gevent.hub import Waiter
-
-from kazoo_gevent_patch.waiting import call_in_hub
+from kazoo_gevent_patch.waiting import Waiter, call_in_hub
 
 
 class _Channel:

@@ -16,6 +16,7 @@ from gevent import socket
 from kazoo_gevent_patch import connection as connection_module
 from kazoo_gevent_patch.connection import Connection
 from kazoo_gevent_patch.selector import Selector
+from kazoo_gevent_patch.waiting import Waiter
 from kazoo_gevent_patch.wake import wake_channel
 from tests.support import wait_until
 

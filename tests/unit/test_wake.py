@@ -8,9 +8,9 @@ from typing import Any
 import gevent
 import pytest
 from gevent import get_hub
-from gevent.hub import Waiter
 
 from kazoo_gevent_patch.selector import Selector
+from kazoo_gevent_patch.waiting import Waiter
 from kazoo_gevent_patch.wake import wake_channel
 from tests.support import wait_until
 
