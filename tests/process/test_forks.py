@@ -57,8 +57,14 @@ def statuses(pids, timeout=30.0, waitpid=os.waitpid):
 zk = KazooClient({hosts!r}, timeout=5.0)
 """
 
+# gevent installs its handler of SIGCHLD only after its first fork, and never hears of a child
+# that has ended by then.
+MONKEY = """
+import gevent.monkey; gevent.monkey.patch_all()
+gevent.get_hub().loop.install_sigchld()
+"""
 MODES = {
-    "monkey patched": ("import gevent.monkey; gevent.monkey.patch_all()", "pass"),
+    "monkey patched": (MONKEY, "pass"),
     "raw fork and reinit": ("", "gevent.reinit()"),
     "raw fork alone": ("", "pass"),
 }

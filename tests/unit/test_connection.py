@@ -16,7 +16,6 @@ from gevent import socket
 from kazoo_gevent_patch import connection as connection_module
 from kazoo_gevent_patch.connection import Connection
 from kazoo_gevent_patch.selector import Selector
-from kazoo_gevent_patch.waiting import Waiter
 from kazoo_gevent_patch.wake import wake_channel
 from tests.support import wait_until
 
@@ -307,7 +306,7 @@ def test_two_greenlets_may_not_wait_for_one_connection(selector: Selector, pair:
     """The second gets gevent's error, and the first still its data."""
     connection, peer = pair
     first = gevent.spawn(selector.select, [connection], [], [], 30)
-    gevent.sleep(0)
+    wait_until(lambda: connection._events.waiter, sleep=gevent.sleep)
     with pytest.raises(gevent.exceptions.ConcurrentObjectUseError):
         selector.select([connection], [], [], 5)
     peer.sendall(b"x")
@@ -318,7 +317,7 @@ def test_the_time_out_is_kept_over_false_alarms(selector: Selector, pair: Pair) 
     """A wake-up without anything ready behind it does not look like a time-out."""
     connection, peer = pair
     waiting = gevent.spawn(selector.select, [connection], [], [], 30)
-    gevent.sleep(0)
+    wait_until(lambda: connection._events.waiter, sleep=gevent.sleep)
     assert connection._events.waiter is not None
     gevent.get_hub().loop.run_callback(connection._events.waiter.switch, 0)
     gevent.sleep(0.01)  # time for the false alarm to be answered wrongly
