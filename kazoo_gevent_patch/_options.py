@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
-FORK_CHOICES: Final = ("reconnect", "stop", "ignore")
+ForkChoice = Literal["reconnect", "stop", "ignore"]
+FORK_CHOICES: Final[tuple[ForkChoice, ...]] = get_args(ForkChoice)
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class Options:
     """The options of ``patch_all()``, checked: a wrong value raises ``ValueError``."""
 
     replace_explicit: bool = False
-    fork: str = "reconnect"
+    fork: ForkChoice = "reconnect"
 
     def __post_init__(self) -> None:
         if not isinstance(self.replace_explicit, bool):
@@ -50,6 +51,6 @@ def put_in_force(options: Options | None) -> Options | None:
     return previous
 
 
-def fork_choice() -> str:
+def fork_choice() -> ForkChoice:
     """Return the last choice for forks: clients keep it when kazoo is unpatched."""
     return _last[0].fork

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kazoo_gevent_patch import _options
-from kazoo_gevent_patch._options import Options
+from kazoo_gevent_patch._options import ForkChoice, Options
 from kazoo_gevent_patch._patches import PATCHES
 from kazoo_gevent_patch._registry import Registry
 from kazoo_gevent_patch._status import Status, take_status
@@ -21,7 +21,7 @@ _registry = Registry(PATCHES)
 _lock = ForkSafeLock()
 
 
-def patch_all(*, replace_explicit: bool = False, fork: str = "reconnect") -> Status:
+def patch_all(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect") -> Status:
     """Have every ``KazooClient`` that is built from now on run on our handler.
 
     Works before or after kazoo is imported, and before, after or without
@@ -80,7 +80,7 @@ def is_patched() -> bool:
 
 
 @contextmanager
-def patched(*, replace_explicit: bool = False, fork: str = "reconnect") -> Iterator[Status]:
+def patched(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect") -> Iterator[Status]:
     """Patch kazoo for the length of a ``with`` block, then go back to how it was before.
 
     Takes the parameters, returns the status and raises the errors of ``patch_all()``. It

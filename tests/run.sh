@@ -16,6 +16,7 @@ else
   step .venv/bin/ruff format --check
   step .venv/bin/ruff check
   step .venv/bin/python -m mypy --strict
+  step .venv/bin/python -m pyright --pythonpath .venv/bin/python
 fi
 say "pytest $*"
 exec .venv/bin/python -m pytest "$@"

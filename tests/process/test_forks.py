@@ -15,7 +15,7 @@ from tests.zookeeper.tls import tls_config
 PRELUDE = """
 import os, sys, threading, time, traceback
 {monkey}
-import gevent
+import gevent, gevent.os
 from kazoo_gevent_patch import patch_all, unpatch_all
 patch_all(fork={fork!r})
 from kazoo.client import KazooClient
@@ -28,6 +28,9 @@ def wait_until(predicate, timeout=10.0):
         gevent.sleep(0.005)
 
 def in_child(function, *args, fork=os.fork):
+    if fork is gevent.os.fork:
+        # gevent does it after its first fork, and never hears of a child that has ended by then.
+        gevent.get_hub().loop.install_sigchld()
     pid = fork()
     if pid:
         return pid
@@ -57,14 +60,8 @@ def statuses(pids, timeout=30.0, waitpid=os.waitpid):
 zk = KazooClient({hosts!r}, timeout=5.0)
 """
 
-# gevent installs its handler of SIGCHLD only after its first fork, and never hears of a child
-# that has ended by then.
-MONKEY = """
-import gevent.monkey; gevent.monkey.patch_all()
-gevent.get_hub().loop.install_sigchld()
-"""
 MODES = {
-    "monkey patched": (MONKEY, "pass"),
+    "monkey patched": ("import gevent.monkey; gevent.monkey.patch_all()", "pass"),
     "raw fork and reinit": ("", "gevent.reinit()"),
     "raw fork alone": ("", "pass"),
 }

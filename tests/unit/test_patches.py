@@ -14,6 +14,7 @@ import pytest
 import wrapt
 
 from kazoo_gevent_patch import is_patched, patch_all, patched, status, unpatch_all
+from kazoo_gevent_patch._options import ForkChoice
 from kazoo_gevent_patch._patches import PATCHES, Patch
 from kazoo_gevent_patch._registry import Registry
 from kazoo_gevent_patch.errors import UnsupportedKazooError
@@ -181,7 +182,7 @@ def test_a_wrong_option_is_refused_by_name_and_changes_nothing(options: dict[str
 
 @pytest.mark.parametrize("fork", ["reconnect", "stop", "ignore"])
 @pytest.mark.parametrize("replace_explicit", [True, False])
-def test_the_status_has_the_options(fork: str, replace_explicit: bool) -> None:
+def test_the_status_has_the_options(fork: ForkChoice, replace_explicit: bool) -> None:
     """What was asked for is what status() says is in force."""
     options = patch_all(fork=fork, replace_explicit=replace_explicit).options
     assert (options.fork, options.replace_explicit) == (fork, replace_explicit)

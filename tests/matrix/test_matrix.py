@@ -1,0 +1,56 @@
+"""The tested versions: every pair is met, every cell passed, and the package claims no more."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import combinations, product
+
+from kazoo_gevent_patch._versions import OLDEST_KAZOO
+from tests.matrix import CELLS, CORNERS, IMPOSSIBLE, LEVELS, Cell
+from tests.matrix.results import RESULTS, TABLE, render
+from tests.support import ROOT
+
+
+def test_every_pair_is_in_a_cell_or_impossible() -> None:
+    """Two versions of different things meet in a cell, unless they cannot be installed."""
+    all_pairs = {
+        frozenset(pair)
+        for one, other in combinations(LEVELS, 2)
+        for pair in product(
+            ((one, version) for version in LEVELS[one]),
+            ((other, version) for version in LEVELS[other]),
+        )
+    }
+    assert set.union(*(cell.pairs for cell in CELLS)) == all_pairs - IMPOSSIBLE.keys()
+
+
+def test_the_corners_are_the_oldest_and_the_newest() -> None:
+    """What continuous integration runs on are the two ends of every list."""
+    oldest = Cell(*(versions[0] for versions in LEVELS.values()))
+    newest = Cell(*(versions[-1] for versions in LEVELS.values()))
+    assert (oldest, newest) == CORNERS
+
+
+def test_every_cell_was_run_and_passed() -> None:
+    """The committed results have a run of each cell, in which no test failed."""
+    results = json.loads(RESULTS.read_text())
+    assert list(results) == [cell.name for cell in CELLS]
+    for cell in CELLS:
+        result = results[cell.name]
+        assert result["python"].startswith(f"{cell.python}.")
+        assert re.fullmatch(r"\d{3,} passed(, \d+ skipped)?", result["outcome"])
+
+
+def test_the_table_shows_the_results() -> None:
+    """The page is what `nox -s table` makes of the results."""
+    assert TABLE.read_text() == render(json.loads(RESULTS.read_text()))
+
+
+def test_the_package_requires_the_oldest_tested_versions() -> None:
+    """The lower bounds are those that the matrix proves, here and in the package's metadata."""
+    project = (ROOT / "pyproject.toml").read_text()
+    bounds = dict(re.findall(r'^    "(kazoo|gevent|wrapt)>=([\d.]+)",$', project, re.MULTILINE))
+    assert bounds == {name: LEVELS[name][0] for name in ("kazoo", "gevent", "wrapt")}
+    assert f'requires-python = ">={LEVELS["python"][0]}"' in project
+    assert LEVELS["kazoo"][0] == OLDEST_KAZOO
