@@ -52,5 +52,9 @@ def test_the_package_requires_the_oldest_tested_versions() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     bounds = dict(re.findall(r'^    "(kazoo|gevent|wrapt)>=([\d.]+)",$', project, re.MULTILINE))
     assert bounds == {name: LEVELS[name][0] for name in ("kazoo", "gevent", "wrapt")}
+    newest_python = LEVELS["python"][-1]
+    for_newest_python = [cell.gevent for cell in CELLS if cell.python == newest_python]
+    oldest = min(for_newest_python, key=LEVELS["gevent"].index)
+    assert f"gevent>={oldest}; python_version >= '{newest_python}'" in project
     assert f'requires-python = ">={LEVELS["python"][0]}"' in project
     assert LEVELS["kazoo"][0] == OLDEST_KAZOO
