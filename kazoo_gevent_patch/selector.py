@@ -156,7 +156,10 @@ def _descriptor(item: Any) -> int:
 
     kazoo has a function for it only since 2.9.
     """
-    descriptor = item if isinstance(item, int) else getattr(item, "fileno", lambda: None)()
-    if not isinstance(descriptor, int) or descriptor < 0:
+    try:
+        descriptor = item if isinstance(item, int) else int(item.fileno())
+    except (AttributeError, TypeError, ValueError):
+        descriptor = -1
+    if descriptor < 0:
         raise TypeError(f"{item!r} has no file descriptor")
     return descriptor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import resource
 import socket as plain_socket
 from collections.abc import Iterator
@@ -365,6 +366,7 @@ def test_waiting_to_write_does_not_spin_on_what_there_is_to_read(
         (([], [], [], -1), ValueError),
         (([object()], [], [], 0), TypeError),
         (([-1], [], [], 0), TypeError),
+        (([io.StringIO()], [], [], 0), TypeError),
     ],
 )
 def test_bad_arguments_raise_what_kazoos_select_raises(
