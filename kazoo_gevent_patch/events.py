@@ -7,9 +7,8 @@ from time import monotonic
 from typing import Any, Final
 
 from gevent.exceptions import ConcurrentObjectUseError
-from gevent.hub import Waiter
 
-from kazoo_gevent_patch.waiting import call_in_hub
+from kazoo_gevent_patch.waiting import Waiter, call_in_hub
 from kazoo_gevent_patch.wake import WakeReader
 
 READ: Final = 1  # the event loop's numbers for what an io watcher waits for
