@@ -218,3 +218,14 @@ def test_requests_from_native_threads_are_answered(patched_client: KazooClient) 
     greenlets = [gevent.spawn(work, number) for number in range(8, 16)]
     assert [job.get(timeout=30) for job in jobs] == [True] * 8
     assert [greenlet.get(timeout=30) for greenlet in greenlets] == [True] * 8
+
+
+def test_a_client_starts_again_after_a_stop_right_after_start_async(
+    make_patched_client: MakeClient,
+) -> None:
+    """On the default the new connection may find the old one's request to close, and obey it."""
+    client = make_patched_client(start=False)
+    client.start_async()
+    client.stop()
+    client.start()
+    assert client.exists("/none") is None
