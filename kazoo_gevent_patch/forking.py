@@ -29,6 +29,11 @@ log = logging.getLogger("kazoo_gevent_patch")
 class _Nobody:
     """Stands for the client towards a connection greenlet that is ended in the child."""
 
+    @property
+    def _stopped(self) -> NoReturn:
+        """End the greenlet that called fork where kazoo 2.10 asks, before it asks the handler."""
+        raise GreenletExit
+
     def _session_callback(self, state: str) -> None:
         """Ignore what the greenlet says last."""
 
