@@ -54,6 +54,14 @@ PATCHES: Final = (
         "greenlet has run; a thread mostly wins that race.",
     ),
     Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler._expand_client_hosts",
+        how="wrap",
+        replacement="client:expand_client_hosts",
+        why="Looks the names of servers up with the socket.getaddrinfo of kazoo's import, and "
+        "a slow answer stops the event loop.",
+    ),
+    Patch(
         module="kazoo.client",
         target="KazooClient.__init__",
         how="wrap",

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import cache
+from types import MethodType
 from typing import Any
 
 from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
@@ -14,6 +15,7 @@ from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KeeperState
 
 from kazoo_gevent_patch import _options, adoption, clients, forking
+from kazoo_gevent_patch.connecting import cooperative
 from kazoo_gevent_patch.handler import SequentialGeventHandler
 from kazoo_gevent_patch.retries import aligned
 
@@ -122,7 +124,19 @@ def connection_start(
     The connection greenlet says so itself when it first runs, which is after the caller of
     ``start_async()`` has gone on; what it says then is no change.
     """
-    on_ours = isinstance(connection.handler, SequentialGeventHandler)
-    if on_ours and connection._connection_routine is None:
+    if _is_on_ours(connection) and connection._connection_routine is None:
         connection.client._session_callback(KeeperState.CONNECTING)
     wrapped(*args, **kwargs)
+
+
+def expand_client_hosts(
+    wrapped: Callable[..., Any], connection: Any, args: _Args, kwargs: _Kwargs
+) -> Any:
+    """``ConnectionHandler._expand_client_hosts``: on our handler gevent's resolver is asked."""
+    if _is_on_ours(connection) and type(wrapped) is MethodType:
+        return cooperative(wrapped.__func__)(connection, *args, **kwargs)
+    return wrapped(*args, **kwargs)
+
+
+def _is_on_ours(connection: Any) -> bool:
+    return isinstance(connection.handler, SequentialGeventHandler)

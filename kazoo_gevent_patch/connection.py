@@ -146,6 +146,8 @@ class Connection:
                 sent = self._sock.send(self._behind)
             except _FULL:
                 return
+            if not sent:
+                return  # so gevent's TLS sockets say that they are full
             del self._behind[:sent]
 
     def close(self) -> None:

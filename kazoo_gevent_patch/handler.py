@@ -15,6 +15,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import Callback
 
 from kazoo_gevent_patch.callbacks import CallbackQueue, log
+from kazoo_gevent_patch.connecting import create_connection
 from kazoo_gevent_patch.connection import Connection
 from kazoo_gevent_patch.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.processes import after_fork_in_child, was_forked
@@ -190,7 +191,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Connect to a server; the arguments and errors are those of kazoo's handlers."""
-        return Connection(super().create_connection(*args, **kwargs), self._requests)
+        return Connection(create_connection(*args, **kwargs), self._requests)
 
     def create_socket_pair(  # pyright: ignore[reportIncompatibleMethodOverride] - no sockets
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 from tests.benchmarks.bare import BareClient
 from tests.benchmarks.jobs import DATA, LARGE_DATA
@@ -19,12 +18,12 @@ from tests.benchmarks.kazoo_clients import started
 from tests.ports import free_block
 from tests.zookeeper import ZooKeeper
 from tests.zookeeper.server import HOST
+from tests.zookeeper.tls import Authority, tls_config
 
 _JUTE_MAXBUFFER: Final = 4 << 20
 _JAVA_OPTIONS: Final = ("-Xms1g", "-Xmx1g")
 _NO_SNAPSHOTS: Final = 1 << 30  # one would fall on some contender
 _SHARED_MEMORY: Final = Path("/dev/shm")
-_PASSWORD: Final = "benchmark"
 _READS_WHILE_WARMING_UP: Final = 5_000
 _WRITES_KEPT: Final = 500
 _TIMEOUT: Final = 30.0
@@ -66,17 +65,8 @@ def plain(warm_up: float) -> Iterator[Server]:
 def tls(warm_up: float) -> Iterator[Server]:
     """Give a server that speaks TLS, with a certificate of its own making."""
     with TemporaryDirectory(prefix="benchmark-") as home:
-        key_store = Path(home, "server.p12")
-        _make_key(key_store)
         port = free_block([0])
-        config = {
-            "secureClientPort": port,
-            "secureClientPortAddress": HOST,
-            "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
-            "ssl.keyStore.location": key_store,
-            "ssl.keyStore.password": _PASSWORD,
-            "ssl.clientAuth": "none",
-        }
+        config = tls_config(Authority(Path(home)).issue("server"), port, HOST)
         with _running(config) as zookeeper, _with_nodes(zookeeper.hosts, is_own=True) as server:
             _warm_up(server, warm_up)
             yield replace(server, hosts=f"{HOST}:{port}")
@@ -139,17 +129,3 @@ def _session(server: Server) -> Iterator[BareClient]:
             yield client
     except OSError as error:
         raise LostError(f"{server.plain_hosts} answers no more: {error!r}") from None
-
-
-def _make_key(key_store: Path) -> None:
-    options: dict[str, Any] = {
-        "-alias": "server",
-        "-dname": "CN=localhost",
-        "-keyalg": "RSA",
-        "-keystore": key_store,
-        "-storetype": "PKCS12",
-        "-storepass": _PASSWORD,
-        "-validity": 30,
-    }
-    arguments = [str(word) for option in options.items() for word in option]
-    subprocess.run(["keytool", "-genkeypair", *arguments], check=True, capture_output=True)

@@ -10,7 +10,7 @@ from tests.ports import free_block
 from tests.support import run_python
 from tests.zookeeper import ZooKeeper
 from tests.zookeeper.server import HOST
-from tests.zookeeper.tls import tls_config
+from tests.zookeeper.tls import Authority, tls_config
 
 PRELUDE = """
 import os, sys, threading, time, traceback
@@ -560,7 +560,8 @@ def test_after_a_fork(prelude: str, behaviour: str, zookeeper_hosts: str, chroot
 def tls_hosts(own_servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give a server that speaks TLS."""
     port = free_block([0])
-    with ZooKeeper(extra_config=tls_config(tmp_path_factory.mktemp("tls"), port, HOST)):
+    certificate = Authority(tmp_path_factory.mktemp("tls")).issue("server")
+    with ZooKeeper(extra_config=tls_config(certificate, port, HOST)):
         yield f"{HOST}:{port}"
 
 
