@@ -41,11 +41,17 @@ def late_monkey() -> None:
     _patch_kazoo()
 
 
+def no_monkey() -> None:
+    """Patch kazoo, and leave the standard library as it is."""
+    _patch_kazoo()
+
+
 MODES: dict[str, Callable[[], None]] = {
     "vanilla": vanilla,
     "patch-first": patch_first,
     "kazoo-first": kazoo_first,
     "late-monkey": late_monkey,
+    "no-monkey": no_monkey,
 }
 
 

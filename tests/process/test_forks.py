@@ -547,6 +547,36 @@ def child():
 
 assert statuses([in_child(child)]) == [0]
 """,
+    "a fork while the name of the server is looked up": """
+import _socket, gevent.monkey
+server, _, chroot = HOSTS.partition("/")
+looked_up = []
+
+original, sleep = _socket.getaddrinfo, gevent.monkey.get_original("time", "sleep")
+
+def slow(host, *args):
+    if host in ("slow.test", b"slow.test"):
+        looked_up.append(os.getpid())
+        sleep(0.5)
+        host = server.partition(":")[0]
+    return original(host, *args)
+
+_socket.getaddrinfo = slow
+zk = KazooClient("slow.test:" + server.partition(":")[2] + "/" + chroot)
+zk.start_async()
+wait_until(lambda: looked_up)
+
+def child():
+    assert zk.exists("/")
+    assert looked_up == [os.getppid(), os.getpid()]
+    zk.stop()
+
+children = [in_child(child), in_child(child)]
+zk.start()
+assert zk.exists("/")
+assert statuses(children) == [0, 0]
+zk.stop()
+""",
 }
 
 

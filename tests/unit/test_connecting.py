@@ -1,0 +1,75 @@
+"""Name look-ups: on our handler gevent's resolver is asked, with the outcome that kazoo has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import pytest
+from gevent.resolver.thread import Resolver
+from kazoo.client import KazooClient
+from kazoo.handlers.threading import SequentialThreadingHandler
+
+from kazoo_gevent_patch import SequentialGeventHandler, patch_all, patched
+
+HOSTS = {
+    "an address": "127.0.0.1:2181",
+    "an address of IPv6": "[::1]:2181",
+    "a name": "localhost:2181",
+    "several": "localhost:2181, 127.0.0.1:2182,[::1]:2183,127.0.0.1",
+    "a name that does not resolve": "no-such-name.invalid:2181",
+    "one of several does not resolve": "no-such-name.invalid:2181,127.0.0.1:2182",
+}
+
+
+class RecordingResolver(Resolver):
+    """gevent's resolver, which remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[object] = []
+
+    def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked.append(args[0])
+        return super().getaddrinfo(*args, **kwargs)
+
+
+@pytest.fixture
+def resolver() -> Iterator[RecordingResolver]:
+    """Give the resolver of the hub."""
+    hub = gevent.get_hub()
+    hub.resolver = RecordingResolver()
+    yield hub.resolver
+    del hub.resolver
+
+
+def expand(hosts: str, handler: object) -> list[tuple[str, str, int]]:
+    client = KazooClient(hosts, handler=handler, randomize_hosts=False)
+    expanded: list[tuple[str, str, int]] = client._connection._expand_client_hosts()
+    return expanded
+
+
+@pytest.mark.parametrize("hosts", HOSTS.values(), ids=list(HOSTS))
+def test_hosts_are_expanded_as_in_kazoo(
+    hosts: str, resolver: RecordingResolver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same addresses in the same order, and the same warnings; gevent's resolver is asked."""
+    with caplog.at_level(logging.WARNING):
+        expected = expand(hosts, SequentialThreadingHandler())
+        warnings = [record.getMessage() for record in caplog.records]
+        patch_all()
+        assert expand(hosts, SequentialThreadingHandler()) == expected
+        assert not resolver.asked
+        caplog.clear()
+        assert expand(hosts, SequentialGeventHandler()) == expected
+        assert [record.getMessage() for record in caplog.records] == warnings
+    assert len(resolver.asked) == len(hosts.split(","))
+
+
+def test_a_name_that_cannot_be_looked_up_raises_as_in_kazoo() -> None:
+    """A label may have 63 characters."""
+    for handler in (SequentialThreadingHandler(), SequentialGeventHandler()):
+        with patched(), pytest.raises(UnicodeError, match="label"):
+            expand("a" * 64 + ".test:2181", handler)
