@@ -62,6 +62,14 @@ PATCHES: Final = (
         "a slow answer stops the event loop.",
     ),
     Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler._connect",
+        how="wrap",
+        replacement="client:connect",
+        why="A program that stops the event loop loses its sessions, and nobody tells it why "
+        "(kazoo issues 285 and 286). Tells the watch for that the negotiated time-out.",
+    ),
+    Patch(
         module="kazoo.client",
         target="KazooClient.__init__",
         how="wrap",

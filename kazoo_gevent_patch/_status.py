@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
 
-from gevent.monkey import is_module_patched
-
-from kazoo_gevent_patch import clients
+from kazoo_gevent_patch import clients, monkey
 from kazoo_gevent_patch._options import Options, in_force
 from kazoo_gevent_patch._registry import Registry
 from kazoo_gevent_patch._versions import versions
-
-MONKEY_PATCHED: Final = ("socket", "ssl", "select", "selectors", "threading", "time", "queue")
-"""The standard modules whose patching by gevent matters to a kazoo program."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +63,7 @@ def take_status(registry: Registry) -> Status:
         for patch in registry.patches
         if registry.wanted and patch not in registry.applied and patch not in registry.left_alone
     ]
+    unpatched = monkey.unpatched()
     return Status(
         patched=registry.wanted,
         options=in_force() or Options(),
@@ -76,7 +71,7 @@ def take_status(registry: Registry) -> Status:
         armed=tuple(patch.name for patch in waiting),
         left_alone={patch.name: why for patch, why in registry.left_alone.items()},
         versions=versions(),
-        monkey_patched={name: bool(is_module_patched(name)) for name in MONKEY_PATCHED},
+        monkey_patched={name: name not in unpatched for name in monkey.MODULES},
         clients=dict(Counter(_handler_name(client) for client in clients.live)),
     )
 

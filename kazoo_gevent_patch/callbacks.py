@@ -5,17 +5,35 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, perf_counter
+from typing import Any
 
 import gevent
 from gevent import get_hub, getcurrent
 from gevent.hub import Hub
 
+from kazoo_gevent_patch import stalls
 from kazoo_gevent_patch.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.waiting import TimeSlice, call_in_hub, is_own_thread
 
 # kazoo's own logger for this handler, so that existing logging settings apply.
 log = logging.getLogger("kazoo.handlers.gevent")
+
+
+class Worker(HandlerGreenlet):
+    """A greenlet that knows since when it runs without having let others run."""
+
+    resumed = 0.0
+
+    def switch(self, *args: Any) -> Any:
+        """Resume the greenlet."""
+        self.resumed = perf_counter()
+        return super().switch(*args)
+
+    def throw(self, *args: Any) -> Any:
+        """Resume the greenlet with an exception."""
+        self.resumed = perf_counter()
+        return super().throw(*args)
 
 
 class CallbackQueue:
@@ -31,7 +49,7 @@ class CallbackQueue:
 
     def __init__(self) -> None:
         self._callbacks: deque[Callable[[], object]] = deque()
-        self._worker: HandlerGreenlet | None = None
+        self._worker: Worker | None = None
         self._hub: Hub | None = None
         self._started = False
 
@@ -90,7 +108,7 @@ class CallbackQueue:
         """Return whether the caller is a callback of this queue."""
         return getcurrent() is self._worker
 
-    def _living_worker(self) -> HandlerGreenlet | None:
+    def _living_worker(self) -> Worker | None:
         # A worker that was killed before it ran has not said that it ended.
         worker = self._worker
         return None if worker is None or worker.ready() else worker
@@ -99,14 +117,17 @@ class CallbackQueue:
         if self._hub is not None and not is_own_thread(self._hub):
             call_in_hub(self._hub, self._start_worker)
         elif self._callbacks and self._living_worker() is None:
-            self._worker = HandlerGreenlet.spawn(self._run)
+            self._worker = Worker.spawn(self._run)
 
     def _run(self) -> None:
         time_slice = TimeSlice()
+        worker = getcurrent()
+        assert isinstance(worker, Worker)
         try:
             while self._callbacks:
-                self._run_one()
+                callback = self._run_one()
                 if time_slice.is_over():
+                    stalls.note(callback, perf_counter() - worker.resumed)
                     time_slice.give_way()
         finally:
             self._worker = None
@@ -114,9 +135,10 @@ class CallbackQueue:
             # line above, and have left it to this worker; a killed worker leaves some too.
             self._start_worker()
 
-    def _run_one(self) -> None:
+    def _run_one(self) -> Callable[[], object]:
         callback = self._callbacks.popleft()
         try:
             callback()
         except (Exception, gevent.Timeout):
             log.exception("Exception in a callback")
+        return callback

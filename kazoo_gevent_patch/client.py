@@ -14,7 +14,7 @@ from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KeeperState
 
-from kazoo_gevent_patch import _options, adoption, clients, forking
+from kazoo_gevent_patch import _options, adoption, clients, forking, monkey
 from kazoo_gevent_patch.connecting import cooperative
 from kazoo_gevent_patch.handler import SequentialGeventHandler
 from kazoo_gevent_patch.retries import aligned
@@ -116,6 +116,18 @@ def _is_on_threads(client: Any) -> bool:
     return type(getattr(client, "handler", None)) is SequentialThreadingHandler
 
 
+def connect(
+    wrapped: Callable[..., tuple[float, float]], connection: Any, args: _Args, kwargs: _Kwargs
+) -> tuple[float, float]:
+    """``ConnectionHandler._connect``: from here on there is a session to lose."""
+    timeouts = wrapped(*args, **kwargs)
+    if _is_on_ours(connection):
+        # kazoo keeps the negotiated time-out nowhere; the first is two thirds of it, in ms.
+        timeout = round(timeouts[0] * 1.5) / 1000
+        connection.handler.watch_for_stalls(connection.client, timeout)
+    return timeouts
+
+
 def connection_start(
     wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _Kwargs
 ) -> None:
@@ -124,8 +136,10 @@ def connection_start(
     The connection greenlet says so itself when it first runs, which is after the caller of
     ``start_async()`` has gone on; what it says then is no change.
     """
-    if _is_on_ours(connection) and connection._connection_routine is None:
-        connection.client._session_callback(KeeperState.CONNECTING)
+    if _is_on_ours(connection):
+        monkey.warn_if_unpatched()
+        if connection._connection_routine is None:
+            connection.client._session_callback(KeeperState.CONNECTING)
     wrapped(*args, **kwargs)
 
 

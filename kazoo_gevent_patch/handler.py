@@ -14,10 +14,12 @@ from kazoo.handlers import gevent as stock
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import Callback
 
+from kazoo_gevent_patch import stalls
 from kazoo_gevent_patch.callbacks import CallbackQueue, log
 from kazoo_gevent_patch.connecting import create_connection
 from kazoo_gevent_patch.connection import Connection
 from kazoo_gevent_patch.greenlets import HandlerGreenlet
+from kazoo_gevent_patch.heartbeats import WatchedClient
 from kazoo_gevent_patch.processes import after_fork_in_child, was_forked
 from kazoo_gevent_patch.result import AsyncResult
 from kazoo_gevent_patch.selector import Selector
@@ -98,6 +100,8 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         self.select = self._selector.select
         self._requests: WakeReader | None = None
         """The reading end of the wake channel: a byte for each request that waits."""
+        self._watched: WatchedClient | None = None
+        self._unwatch: Callable[[], None] | None = None
 
     @property
     def callback_queue(self) -> CallbackQueue:
@@ -132,6 +136,9 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         workers end after the last callback.
         """
         self._running = False
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         queues = list(self._queues.values())
         for queue in queues:
             queue.stop()
@@ -146,6 +153,17 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
                     "those queued behind it are dropped",
                     STOP_TIMEOUT,
                 )
+
+    def watch_for_stalls(self, client: Any, timeout: float) -> None:
+        """Warn when the event loop stands still for long, until ``stop()``.
+
+        :param client: the client that this handler serves; it has a session now.
+        :param timeout: the session time-out that was negotiated, in seconds.
+        """
+        if self._running:
+            if self._watched is None:
+                self._watched = WatchedClient(client)
+            self._unwatch = stalls.watch(self._watched, timeout)
 
     def dispatch_callback(self, callback: Callback) -> None:
         """Queue the callback with the others of its type."""
