@@ -68,6 +68,10 @@ class LoopWatch:
         else:
             call_in_hub(self.hub, self._remove, client)
 
+    def is_active(self) -> bool:
+        """Return whether the timer runs."""
+        return self._timer is not None
+
     def _remove(self, client: WatchedClient) -> None:
         self.judge.remove(client)
         if not self.judge.is_used():
