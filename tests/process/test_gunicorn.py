@@ -132,7 +132,10 @@ def test_the_hook_leaves_other_workers_alone(
 def test_the_hook_does_not_disturb_gevents_patching(
     tmp_path: Path, zookeeper_hosts: str, chroot: str
 ) -> None:
-    """No warning of gevent's, and the standard library is patched in the worker."""
+    """gunicorn 2023, dify 26056: no warning of gevent's, and the worker is monkey patched.
+
+    The hook runs before gevent has patched the worker; it must import nothing that minds.
+    """
     application = (
         "import gevent.monkey, socket, ssl, threading\n"
         "assert gevent.monkey.is_module_patched('ssl')\n"

@@ -214,16 +214,16 @@ gevent.sleep(60)
 def test_a_process_that_was_stopped_by_a_signal_is_told(
     zookeeper_hosts: str, tmp_path: Path
 ) -> None:
-    """SIGSTOP for half the time-out and for longer than all of it."""
+    """SIGSTOP for longer than the time-out, and SIGCONT: for how long, and what it cost."""
     output = tmp_path / "output"
-    code = PROGRAM.format(hosts=zookeeper_hosts, timeout=ASKED)
+    code = PROGRAM.format(hosts=zookeeper_hosts, timeout=TIMEOUT)
     with output.open("wb") as stdout:
         process = children.spawn([sys.executable, "-c", code], stdout=stdout, cwd=ROOT)
     try:
         wait_until(lambda: "started" in output.read_text())
-        time.sleep(NEGOTIATED / 4)  # let the timer come a few times
+        time.sleep(TIMEOUT / 4)  # let the timer come a few times
         process.send_signal(signal.SIGSTOP)
-        real = stall(3 * NEGOTIATED)
+        real = stall(2 * TIMEOUT)
         process.send_signal(signal.SIGCONT)
         wait_until(lambda: "stood still" in output.read_text())
         (line,) = (line for line in output.read_text().splitlines() if "stood still" in line)
@@ -258,9 +258,9 @@ child = os.fork()
 if child == 0:
     block({timeout} / 2)  # there is no session yet
     client.get("/")
-    gevent.sleep({timeout})
+    gevent.sleep({timeout} / 4)
     block({timeout} * 3 / 4)
-    gevent.sleep({timeout})
+    gevent.sleep({timeout} * 3 / 4)  # longer than the warning is held
     os._exit(0)
 gevent.sleep({timeout})
 os.waitpid(child, 0)
@@ -275,5 +275,5 @@ def test_a_forked_child_is_watched_for_stalls_of_its_own(zookeeper_hosts: str) -
     for line in result.stdout.splitlines():
         process, _, message = line.partition(" ")
         stalls[process].append(figure(message))
-    assert [round(seconds / TIMEOUT, 1) for seconds in stalls["child"]] == [0.7]
-    assert round(stalls["parent"][0] / TIMEOUT, 1) == 0.5
+    (in_parent,), (in_child,) = stalls.values()
+    assert 0.4 * TIMEOUT < in_parent < 0.6 * TIMEOUT < in_child < 0.9 * TIMEOUT
