@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -143,7 +144,7 @@ def late_in_a_callback(client: KazooClient) -> None:
     """Have a callback wait first, in vain, and block afterwards."""
 
     def wait_and_block(*_: object) -> None:
-        with gevent.Timeout(TIMEOUT / 4, False):
+        with suppress(gevent.Timeout), gevent.Timeout(TIMEOUT / 4):
             gevent.sleep(10 * TIMEOUT)
         blocking_callback()
 
