@@ -116,18 +116,6 @@ def _is_on_threads(client: Any) -> bool:
     return type(getattr(client, "handler", None)) is SequentialThreadingHandler
 
 
-def connect(
-    wrapped: Callable[..., tuple[float, float]], connection: Any, args: _Args, kwargs: _Kwargs
-) -> tuple[float, float]:
-    """``ConnectionHandler._connect``: from here on there is a session to lose."""
-    timeouts = wrapped(*args, **kwargs)
-    if _is_on_ours(connection):
-        # kazoo keeps the negotiated time-out nowhere; the first is two thirds of it, in ms.
-        timeout = round(timeouts[0] * 1.5) / 1000
-        connection.handler.watch_for_stalls(connection.client, timeout)
-    return timeouts
-
-
 def connection_start(
     wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _Kwargs
 ) -> None:
@@ -150,6 +138,18 @@ def expand_client_hosts(
     if _is_on_ours(connection) and type(wrapped) is MethodType:
         return cooperative(wrapped.__func__)(connection, *args, **kwargs)
     return wrapped(*args, **kwargs)
+
+
+def connect(
+    wrapped: Callable[..., tuple[float, float]], connection: Any, args: _Args, kwargs: _Kwargs
+) -> tuple[float, float]:
+    """``ConnectionHandler._connect``: from here on there is a session to lose."""
+    timeouts = wrapped(*args, **kwargs)
+    if _is_on_ours(connection):
+        # kazoo keeps the negotiated time-out nowhere; the first is two thirds of it, in ms.
+        timeout = round(timeouts[0] * 1.5) / 1000
+        connection.handler.watch_for_stalls(connection.client, timeout)
+    return timeouts
 
 
 def _is_on_ours(connection: Any) -> bool:

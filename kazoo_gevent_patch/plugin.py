@@ -7,11 +7,8 @@ patch on, without a line in the program. gunicorn's gevent workers call it by th
 from __future__ import annotations
 
 import logging
-import os
-from functools import cache
-from typing import Final
 
-VARIABLE: Final = "KAZOO_GEVENT_PATCH"
+from kazoo_gevent_patch._environment import PATCH
 
 log = logging.getLogger("kazoo_gevent_patch")
 
@@ -21,11 +18,8 @@ def did_patch_all(event: object) -> None:
 
     :param event: gevent's ``GeventDidPatchAllEvent``; not used.
     """
-    value = os.environ.get(VARIABLE, "")
-    if value == "1":
+    if PATCH.is_on():
         _switch_on()
-    elif value not in ("", "0"):
-        _warn_once(value)
 
 
 def _switch_on() -> None:
@@ -35,13 +29,4 @@ def _switch_on() -> None:
         patch_all()
     except Exception:
         # An error here would come out of gevent.monkey.patch_all().
-        log.exception("%s=1, but kazoo could not be patched", VARIABLE)
-
-
-@cache
-def _warn_once(value: str) -> None:
-    log.warning(
-        "%s=%r is not understood: 1 switches the patch on, 0 or nothing leaves it off",
-        VARIABLE,
-        value,
-    )
+        log.exception("%s=1, but kazoo could not be patched", PATCH.variable)

@@ -11,24 +11,19 @@ iteration would be exact, and cost something in each of them; this costs a few c
 
 from __future__ import annotations
 
-import logging
-import os
 import time
 from collections.abc import Callable
-from functools import cache, partial
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from gevent import get_hub
 from gevent.hub import Hub
 from gevent.monkey import get_original
 
 from kazoo_gevent_patch import processes
+from kazoo_gevent_patch._environment import STALLS
 from kazoo_gevent_patch.heartbeats import Judge, WatchedClient
 from kazoo_gevent_patch.waiting import call_in_hub, is_own_thread
-
-log = logging.getLogger("kazoo_gevent_patch")
-
-VARIABLE: Final = "KAZOO_GEVENT_PATCH_STALLS"
 
 
 def _clock() -> Callable[[], float]:
@@ -102,7 +97,7 @@ def watch(client: WatchedClient, timeout: float) -> Callable[[], None] | None:
     :param timeout: the session time-out that was negotiated, in seconds.
     :returns: what undoes it, from any thread; None if the environment says not to watch.
     """
-    if not _is_on():
+    if not STALLS.is_on():
         return None
     hub = get_hub()
     loop_watch = getattr(_threads, "watch", None)
@@ -126,20 +121,3 @@ def _forget() -> None:
 
 
 processes.hooks.append(_forget)
-
-
-def _is_on() -> bool:
-    value = os.environ.get(VARIABLE, "")
-    if value not in ("", "0", "1"):
-        _warn_once(value)
-    return value != "0"
-
-
-@cache
-def _warn_once(value: str) -> None:
-    log.warning(
-        "%s=%r is not understood: 0 switches the warnings about stalls off, 1 or nothing "
-        "leaves them on",
-        VARIABLE,
-        value,
-    )

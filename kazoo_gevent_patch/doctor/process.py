@@ -11,7 +11,8 @@ from typing import Final
 
 import gevent.monkey
 
-from kazoo_gevent_patch import is_patched, patch_all, plugin, status
+from kazoo_gevent_patch import is_patched, patch_all, status
+from kazoo_gevent_patch._environment import PATCH, SWITCHES
 from kazoo_gevent_patch._patches import PATCHES
 from kazoo_gevent_patch._versions import TESTED, beyond_tested, installed, versions
 from kazoo_gevent_patch.doctor.findings import Finding, Level
@@ -54,15 +55,17 @@ def _versions() -> Iterator[_Line]:
 def _environment() -> Iterator[_Line]:
     ours = {name: value for name, value in os.environ.items() if name.startswith(_OUR_PREFIX)}
     for name, value in sorted(ours.items()):
-        if name != plugin.VARIABLE:
-            yield Level.warning, f"{name} is set", f"no variable is called so: {plugin.VARIABLE} is"
-        elif value not in ("", "0", "1"):
+        switch = SWITCHES.get(name)
+        if switch is None:
+            known = " and ".join(SWITCHES)
+            yield Level.warning, f"{name} is set", f"no variable is called so: {known} are"
+        elif not switch.understands(value):
             yield Level.warning, f"{name}={value!r} is not understood", "set it to 1, or to 0"
         else:
-            meaning = "gevent's patching switches the patch on" if value == "1" else "off"
-            yield Level.ok, f"{name}={value}: {meaning}", ""
+            state = "on" if switch.is_on() else "off"
+            yield Level.ok, f"{name}={value}: {switch.what} is {state}", ""
     if not ours:
-        yield Level.ok, f"{plugin.VARIABLE} is not set", ""
+        yield Level.ok, f"{PATCH.variable} is not set", ""
 
 
 def _imported_early() -> Iterator[_Line]:

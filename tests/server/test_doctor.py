@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import ssl
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from kazoo_gevent_patch._versions import TESTED, beyond_tested
 from tests.ports import free_block
 from tests.support import run_python
 from tests.zookeeper import ZooKeeper
-from tests.zookeeper.tls import tls_config
+from tests.zookeeper.tls import Authority, tls_config
 
 DOCTOR = ["-m", "kazoo_gevent_patch", "doctor"]
 
@@ -155,13 +154,13 @@ def test_an_acl_that_forbids_writing_is_a_warning(zookeeper_hosts: str, chroot: 
 def tls_hosts(
     own_servers: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str, str]]:
-    """The TLS port and the plain one of a server, and the file with its certificate."""
+    """The TLS port and the plain one of a server, and the certificate that it is known by."""
     home = tmp_path_factory.mktemp("tls")
     port = free_block([0])
-    with ZooKeeper(extra_config=tls_config(home, port, "127.0.0.1")) as server:
-        certificate = home / "server.pem"
-        certificate.write_text(ssl.get_server_certificate(("127.0.0.1", port)))
-        yield f"127.0.0.1:{port}", server.hosts, str(certificate)
+    authority = Authority(home)
+    config = tls_config(authority.issue("server"), port, "127.0.0.1")
+    with ZooKeeper(extra_config=config) as server:
+        yield f"127.0.0.1:{port}", server.hosts, str(authority.certificate)
 
 
 def test_tls_is_checked_with_kazoos_settings(tls_hosts: tuple[str, str, str]) -> None:

@@ -135,7 +135,7 @@ def test_a_flood_that_is_killed_leaves_nothing_half_done(patched_client: KazooCl
         while True:
             issued.append(patched_client.get_async("/"))
 
-    flooding = gevent.spawn(flood)
+    flooding: gevent.Greenlet[..., Any] = gevent.spawn(flood)
     wait_until(lambda: len(issued) > 2_000, sleep=gevent.sleep)
     flooding.kill(timeout=10)
     assert isinstance(flooding.value, gevent.GreenletExit)
