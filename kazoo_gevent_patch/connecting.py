@@ -34,10 +34,13 @@ class _SSLContext(gevent.ssl.SSLContext):
 
     sslsocket_class = _SSLSocket
 
-    def wrap_socket(self, sock: Any, *args: Any, server_hostname: Any = None, **kwargs: Any) -> Any:
+    # kazoo passes all but the socket by name.
+    def wrap_socket(  # type: ignore[override]
+        self, sock: Any, *, server_hostname: Any = None, **options: Any
+    ) -> Any:
         if isinstance(server_hostname, str):
             server_hostname = server_hostname.encode("idna").decode("ascii")
-        return super().wrap_socket(sock, *args, server_hostname=server_hostname, **kwargs)
+        return super().wrap_socket(sock, server_hostname=server_hostname, **options)
 
 
 _ssl: Final = SimpleNamespace(**{**vars(gevent.ssl), "SSLContext": _SSLContext})

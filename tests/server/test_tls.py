@@ -45,8 +45,8 @@ class Servers:
 
 
 @contextmanager
-def secure_port(certificate: Path, clients: Authority | None = None) -> Iterator[tuple[int, int]]:
-    """Give the ports of a server: with TLS, and without."""
+def secure_port(certificate: Path, clients: Authority | None = None) -> Iterator[int]:
+    """Give the port for TLS of a server with the certificate."""
     port = free_block([0])
     config = tls_config(certificate, port, HOST, clients)
     with ZooKeeper(extra_config=config, jute_maxbuffer=2 * _LARGE):

@@ -39,9 +39,10 @@ class RecordingResolver(Resolver):
 @pytest.fixture
 def resolver() -> Iterator[RecordingResolver]:
     """Give the resolver of the hub."""
-    hub = gevent.get_hub()
-    hub.resolver = RecordingResolver()
-    yield hub.resolver
+    hub: Any = gevent.get_hub()
+    recording = RecordingResolver()
+    hub.resolver = recording
+    yield recording
     del hub.resolver
 
 
