@@ -84,7 +84,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     A handler serves one client, in the thread that started it.
     """
 
-    timeout_exception = KazooTimeoutError  # pyright: ignore[reportAssignmentType]
+    timeout_exception = KazooTimeoutError
 
     def __init__(self) -> None:
         # Not kazoo's: it makes a queue and a list of workers that would never be used.
@@ -211,9 +211,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         """Connect to a server; the arguments and errors are those of kazoo's handlers."""
         return Connection(create_connection(*args, **kwargs), self._requests)
 
-    def create_socket_pair(  # pyright: ignore[reportIncompatibleMethodOverride] - no sockets
-        self,
-    ) -> tuple[WakeReader, WakeWriter]:
+    def create_socket_pair(self) -> tuple[WakeReader, WakeWriter]:
         """Return the pair through which callers wake the connection greenlet."""
         self._requests, writer = wake_channel()
         return self._requests, writer

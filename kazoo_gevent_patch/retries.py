@@ -31,13 +31,13 @@ def aligned(retry: Any, handler: Any) -> Any:
     caller's own, and for anything else, ``retry`` itself comes back, for kazoo to judge.
     """
     sleep = getattr(handler, "sleep_func", None)
-    if type(retry) is dict and _is_known(retry.get("sleep_func", time.sleep)):
-        return {**retry, "sleep_func": sleep}
     if type(retry) is KazooRetry and _is_known(retry.sleep_func):
         # copy.copy, and not the retry object's own method, which forgets ignore_expire.
         twin = copy.copy(retry)
         twin.sleep_func = sleep
         return twin
+    if type(retry) is dict and _is_known(retry.get("sleep_func", time.sleep)):
+        return {**retry, "sleep_func": sleep}
     return retry
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from itertools import combinations, product
 
-from kazoo_gevent_patch._versions import OLDEST_KAZOO
+from kazoo_gevent_patch._versions import TESTED
 from tests.matrix import CELLS, CORNERS, IMPOSSIBLE, LEVELS, Cell
 from tests.matrix.results import RESULTS, TABLE, render
 from tests.support import ROOT
@@ -57,4 +57,10 @@ def test_the_package_requires_the_oldest_tested_versions() -> None:
     oldest = min(for_newest_python, key=LEVELS["gevent"].index)
     assert f"gevent>={oldest}; python_version >= '{newest_python}'" in project
     assert f'requires-python = ">={LEVELS["python"][0]}"' in project
-    assert LEVELS["kazoo"][0] == OLDEST_KAZOO
+
+
+def test_the_package_calls_tested_what_the_matrix_tests() -> None:
+    """The ranges that the doctor goes by are the two ends of every list."""
+    ends = {name: (versions[0], versions[-1]) for name, versions in LEVELS.items()}
+    ends["Python"] = ends.pop("python")
+    assert ends == TESTED
