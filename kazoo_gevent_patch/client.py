@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import cache
-from types import MethodType
 from typing import Any
 
 from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
@@ -135,8 +134,9 @@ def expand_client_hosts(
     wrapped: Callable[..., Any], connection: Any, args: _Args, kwargs: _Kwargs
 ) -> Any:
     """``ConnectionHandler._expand_client_hosts``: on our handler gevent's resolver is asked."""
-    if _is_on_ours(connection) and type(wrapped) is MethodType:
-        return cooperative(wrapped.__func__)(connection, *args, **kwargs)
+    function = getattr(wrapped, "__func__", None)
+    if _is_on_ours(connection) and function is not None:
+        return cooperative(function)(connection, *args, **kwargs)
     return wrapped(*args, **kwargs)
 
 
