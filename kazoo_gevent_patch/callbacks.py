@@ -70,9 +70,9 @@ class CallbackQueue:
         """Return how many callbacks wait for their turn."""
         return len(self._callbacks)
 
-    def start(self) -> None:
-        """Run what is in the queue and what is put into it, in the calling thread's hub."""
-        self._hub = get_hub()
+    def start(self, hub: Hub | None = None) -> None:
+        """Run what is in the queue and what is put into it, in the hub, the caller's by default."""
+        self._hub = hub or get_hub()
         self._started = True
         self._start_worker()
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gevent
-from gevent import GreenletExit, getcurrent
+from gevent import GreenletExit, get_hub, getcurrent
+from gevent.hub import Hub
 
+from kazoo_gevent_patch.event import Event
 from kazoo_gevent_patch.processes import after_fork_in_child, was_forked
+from kazoo_gevent_patch.waiting import call_in_hub, is_own_thread
 
 if TYPE_CHECKING:
     _Greenlet = gevent.Greenlet[..., Any]
@@ -47,6 +50,16 @@ class HandlerGreenlet(_Greenlet):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.generation = self.current_generation
+        self._hub = get_hub()
+
+    def start_in(self, hub: Hub) -> None:
+        """Start it in another thread's event loop."""
+        self._hub = hub
+        call_in_hub(hub, self._start_here)
+
+    def _start_here(self) -> None:
+        self.parent = get_hub()  # what has not begun may still be moved to another thread
+        self.start()
 
     def is_inherited(self) -> bool:
         """Return whether it was started in a process that this one was forked from."""
@@ -59,12 +72,19 @@ class HandlerGreenlet(_Greenlet):
     def join(self, timeout: float | None = None) -> None:
         """Wait until the function has ended, at most ``timeout`` seconds.
 
-        Raises ``RuntimeError`` in the greenlet itself, which would wait for ever.
+        Raises ``RuntimeError`` in the greenlet itself, which would wait for ever. Any other
+        may wait, in any thread.
         """
         if getcurrent() is self:
             raise RuntimeError("cannot join current greenlet")
-        if not self.is_inherited():
+        if self.is_inherited():
+            return
+        if is_own_thread(self._hub):
             super().join(timeout if timeout is None else max(timeout, 0))
+        elif not self.ready():
+            ended = Event()
+            call_in_hub(self._hub, self.rawlink, lambda _: ended.set())
+            ended.wait(timeout)
 
     def switch(self, *args: Any) -> Any:
         """Resume the greenlet; end it if it is inherited."""
@@ -87,6 +107,9 @@ class HandlerGreenlet(_Greenlet):
 
         Its parent is the hub, which would get control when it ends: it has to come back here.
         """
+        loop: Any = self._hub.loop
+        if loop is None:
+            return  # it is destroyed, and nothing else would resume it
         try:
             self.parent = getcurrent()
         except ValueError:

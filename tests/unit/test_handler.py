@@ -19,6 +19,7 @@ from kazoo.protocol.states import Callback
 
 import kazoo_gevent_patch.handler
 from kazoo_gevent_patch import AsyncResult, SequentialGeventHandler
+from kazoo_gevent_patch.queues import Queue
 from tests.support import wait_until
 
 
@@ -40,7 +41,7 @@ def test_it_is_kazoos_handler_with_everything_the_interface_asks_for() -> None:
     assert [name for name in wanted if not hasattr(handler, name)] == []
     assert handler.timeout_exception is KazooTimeoutError
     assert handler.sleep_func is gevent.sleep
-    assert handler.queue_impl is gevent.queue.Queue
+    assert isinstance(handler.queue_impl(), Queue)
     assert handler.queue_empty is gevent.queue.Empty
     assert isinstance(handler.event_object(), gevent.event.Event)
     assert isinstance(handler.async_result(), AsyncResult)

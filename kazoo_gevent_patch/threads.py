@@ -1,0 +1,68 @@
+"""Native threads: whether one has ended, and what is to be done when it does.
+
+An event loop runs in one native thread. When that has ended, nothing that waited in it ever
+goes on, and its ident may be another thread's by then; so each thread that matters has a
+record that outlives it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from gevent.monkey import get_original
+
+from kazoo_gevent_patch import processes
+from kazoo_gevent_patch.weak import IdentitySet
+
+
+class NativeThread:
+    """The record of a native thread."""
+
+    __slots__ = ("__weakref__", "ended")
+
+    def __init__(self) -> None:
+        self.ended = False
+
+
+class _Life:
+    """Lives as long as its thread: nothing but the thread's own storage holds it."""
+
+    __slots__ = ("__weakref__",)
+
+
+hooks: list[Callable[[NativeThread], None]] = []
+"""What is called in a thread that ends, with its record, once; they must not raise."""
+
+_storage: Any = get_original("threading", "local")()
+_records = IdentitySet()
+
+
+def this_thread() -> NativeThread:
+    """Return the record of the calling native thread."""
+    try:
+        record: NativeThread = _storage.record
+    except AttributeError:
+        record = _storage.record = NativeThread()
+        _storage.life = _Life()
+        _records.add(record)
+        # The interpreter's exit ends all threads at once; nobody is left to be told then.
+        weakref.finalize(_storage.life, _end, record).atexit = False
+    return record
+
+
+def _end(record: NativeThread) -> None:
+    record.ended = True
+    for hook in hooks:
+        hook(record)
+
+
+def _after_fork_in_child() -> None:
+    """Only the thread that called fork goes on in the child; no hook is told of the others."""
+    this = this_thread()
+    for record in _records:
+        record.ended = record is not this
+
+
+processes.hooks.append(_after_fork_in_child)

@@ -1,0 +1,109 @@
+"""Waiting in line: greenlets of any native thread that wait for the same thing.
+
+gevent's events and locks belong to the one event loop in which they were first waited for.
+Code for kazoo's default handler shares a client, and what its recipes are made of, among
+native threads. What is built on this line can be shared by greenlets of any event loop and
+by native threads; a thread that waits and has no event loop gets one.
+
+No wake-up is lost: who wakes stores the news first and looks at the line second, who waits
+joins the line first and looks for the news second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from gevent import get_hub
+from gevent.hub import Waiter
+
+from kazoo_gevent_patch.threads import this_thread
+from kazoo_gevent_patch.waiting import call_in_hub
+
+FAR_OFF: Final = 10 * 365 * 86400.0
+"""Seconds that nobody waits."""
+
+
+class Place:
+    """A place in a line, and what is called in the event loop of who joined it."""
+
+    __slots__ = ("_thread", "hub", "resume", "taken")
+
+    def __init__(self, resume: Callable[[Any], object]) -> None:
+        self._thread = this_thread()
+        self.hub = get_hub()
+        self.resume = resume
+        self.taken = False
+
+    def wake(self, news: object) -> bool:
+        """Have the event loop call ``resume``; return False if it never runs again."""
+        self.taken = True
+        if self._thread.ended or self.hub.loop is None:
+            return False
+        call_in_hub(self.hub, self.resume, news)
+        return True
+
+
+class WaitingPlace(Place):
+    """The place of a greenlet that waits."""
+
+    __slots__ = ("_waiter",)
+
+    def __init__(self) -> None:
+        self._waiter: Waiter[Any] = Waiter()
+        super().__init__(self._waiter.switch)
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until the place is woken, at most ``timeout`` seconds; None waits for ever."""
+        # Without a timer gevent takes it for a wait that never ends (LoopExit) where the
+        # thread's event loop has nothing else to wait for: the news may come from another.
+        timer = self.hub.loop.timer(FAR_OFF if timeout is None else max(timeout, 0))
+        try:
+            timer.start(self._waiter.switch, None)
+            self._waiter.get()
+        finally:
+            timer.close()
+
+
+class Line:
+    """The places, first come, first served. Safe from any greenlet and any native thread.
+
+    ``list.append``, ``remove`` and ``pop`` are atomic, so each place is taken out once: by
+    the one who wakes it, or by the one who gives it up.
+    """
+
+    __slots__ = ("_places",)
+
+    def __init__(self) -> None:
+        self._places: list[Place] = []
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def join(self, place: Place) -> None:
+        """Add a place at the end."""
+        self._places.append(place)
+
+    def leave(self, place: Place) -> bool:
+        """Give the place up; return False if somebody has taken it out to wake it."""
+        if place.taken:
+            return False
+        try:
+            self._places.remove(place)
+        except ValueError:
+            return False
+        return True
+
+    def remove(self, resume: Callable[[Any], object]) -> None:
+        """Give up the first place that calls ``resume``, if there is one."""
+        for place in list(self._places):
+            if place.resume == resume:
+                self.leave(place)
+                return
+
+    def take_first(self) -> Place | None:
+        """Take the first place out, for the caller to wake; None when there is none."""
+        try:
+            return self._places.pop(0)
+        except IndexError:
+            return None
