@@ -84,6 +84,41 @@ PATCHES: Final = (
         replacement="client:start_async",
         why="Moves a client that was built before patch_all() to our handler when it starts.",
     ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient.start",
+        how="wrap",
+        replacement="lifecycle:start",
+        why="In the event loop or in a state listener it would begin to connect, and then "
+        "fail or wait for itself; it refuses at once.",
+    ),
+    *(
+        Patch(
+            module="kazoo.client",
+            target=f"KazooClient.{method}",
+            how="wrap",
+            replacement="lifecycle:stop",
+            why="It waits for greenlets of the client's own event loop, which another thread "
+            "cannot do, nor the event loop (a signal handler: gevent issue 799), nor a state "
+            "listener.",
+        )
+        for method in ("stop", "restart")
+    ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient.close",
+        how="wrap",
+        replacement="lifecycle:close",
+        why="After a stop() that could not wait it would find the connection still open.",
+    ),
+    Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler._connect_loop",
+        how="wrap",
+        replacement="client:connect_loop",
+        why="A signal handler's KeyboardInterrupt or SystemExit may be raised in the "
+        "connection greenlet and would end the session.",
+    ),
     *(
         Patch(
             module=f"kazoo.recipe.{module}",

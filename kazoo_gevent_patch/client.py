@@ -9,16 +9,29 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from gevent import get_hub
 from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KeeperState
+from kazoo.retry import ForceRetryError
 
-from kazoo_gevent_patch import _options, adoption, clients, forking, monkey
+from kazoo_gevent_patch import (
+    _options,
+    adoption,
+    clients,
+    forking,
+    lifecycle,
+    monkey,
+    orphans,
+    threads,
+)
 from kazoo_gevent_patch.connecting import cooperative
 from kazoo_gevent_patch.handler import SequentialGeventHandler
 from kazoo_gevent_patch.retries import aligned
 
 log = logging.getLogger("kazoo_gevent_patch")
+
+threads.hooks.append(orphans.sever_all)
 
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
@@ -88,6 +101,9 @@ def start_async(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _
     """``KazooClient.start_async``: a client from before ``patch_all()`` moves over first."""
     if client not in clients.explicit and _is_on_threads(client) and not clients.is_running(client):
         adoption.move(client)
+    connecting = client._connection._connection_routine and not client.connected
+    if connecting and isinstance(client.handler, SequentialGeventHandler):
+        lifecycle.check_can_wait(client, "start_async()")
     return wrapped(*args, **kwargs)
 
 
@@ -125,7 +141,8 @@ def connection_start(
     """
     if _is_on_ours(connection):
         monkey.warn_if_unpatched()
-        if connection._connection_routine is None:
+        # One that has ended may still be there, and is false: stop() only forgets one it joined.
+        if not connection._connection_routine:
             connection.client._session_callback(KeeperState.CONNECTING)
     wrapped(*args, **kwargs)
 
@@ -150,6 +167,25 @@ def connect(
         timeout = round(timeouts[0] * 1.5) / 1000
         connection.handler.watch_for_stalls(connection.client, timeout)
     return timeouts
+
+
+def connect_loop(wrapped: Callable[..., Any], connection: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``ConnectionHandler._connect_loop``: an interrupt is for the main greenlet.
+
+    Python runs signal handlers in whichever greenlet is running. What kazoo was about to
+    read or write when it was interrupted is unknown, so the session goes on with a new
+    connection, as after any that was dropped.
+    """
+    try:
+        return wrapped(*args, **kwargs)
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not _is_on_ours(connection):
+            raise
+        client = connection.client
+        if client._state != KeeperState.CONNECTING:
+            client._session_callback(KeeperState.CONNECTING)
+        get_hub().handle_system_error(type(error), error)
+        raise ForceRetryError("Interrupted. Reconnecting") from None
 
 
 def _is_on_ours(connection: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from select import POLLIN
 from ssl import SSLWantReadError, SSLWantWriteError
 from typing import Any, Final
@@ -33,7 +34,10 @@ _FULL: Final = (BlockingIOError, SSLWantReadError, SSLWantWriteError)
 
 def close_copy(sock: Any) -> None:
     """Close this process's copy of a socket's descriptor: nothing is sent, no loop is told."""
-    fd = sock.detach()
+    try:
+        fd = sock.detach()
+    except ValueError:
+        fd = sock.detach()  # the loop is destroyed: at the first try gevent forgot its watchers
     if fd >= 0:
         _close(fd)
 
@@ -159,7 +163,8 @@ class Connection:
 
     def abandon(self) -> None:
         """Close this process's copy of the descriptor; send nothing, tell no loop. After a fork."""
-        self._events.close()
+        with suppress(ValueError):  # the loop was destroyed, and its thread is about to end
+            self._events.close()
         close_copy(self._sock)
 
     def readable(self) -> bool:

@@ -7,3 +7,11 @@ class KazooGeventPatchError(Exception):
 
 class UnsupportedKazooError(KazooGeventPatchError):
     """The kazoo that is installed, or imported, is not one that can be patched."""
+
+
+class CannotWaitError(KazooGeventPatchError, RuntimeError):
+    """A call would wait for the very greenlet it is made in."""
+
+
+class EventLoopBlockedError(KazooGeventPatchError):
+    """The event loop that a client lives in does not run."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import atexit
 import logging
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import gevent
 from gevent import GreenletExit, getcurrent
-from gevent.lock import RLock
 from kazoo.exceptions import ConnectionClosedError
 from kazoo.protocol.states import KazooState, KeeperState
 
@@ -22,6 +22,7 @@ from kazoo_gevent_patch import _options, adoption, clients, processes, recipes
 from kazoo_gevent_patch.connection import Connection, close_copy
 from kazoo_gevent_patch.greenlets import HandlerGreenlet, begin_generation
 from kazoo_gevent_patch.handler import SequentialGeventHandler
+from kazoo_gevent_patch.locks import RLock
 
 log = logging.getLogger("kazoo_gevent_patch")
 
@@ -45,6 +46,14 @@ class _Ended:
         raise GreenletExit
 
 
+def _is_the_parents() -> Exception:
+    error: Exception = ConnectionClosedError(
+        "The connection belongs to the parent process: this client was started "
+        "before a fork, and is stopped here (fork='stop'); start() opens its own"
+    )
+    return error
+
+
 class Inherited:
     """A client between the fork and its first use in the child.
 
@@ -54,9 +63,12 @@ class Inherited:
 
     SHADOWED = ("_call", "command", "start_async", "stop")
 
-    def __init__(self, client: Any, *, reconnects: bool) -> None:
+    def __init__(
+        self, client: Any, *, reconnects: bool, refusal: Callable[[], Exception] = _is_the_parents
+    ) -> None:
         self._client = client
         self._reconnects = reconnects
+        self._refusal = refusal
         self._told = False
         self._telling: object = None
         self._lock = RLock()
@@ -91,12 +103,7 @@ class Inherited:
             return self._client._call(request, async_object)
         self.tell()
         if async_object is not None:
-            async_object.set_exception(
-                ConnectionClosedError(
-                    "The connection belongs to the parent process: this client was started "
-                    "before a fork, and is stopped here (fork='stop'); start() opens its own"
-                )
-            )
+            async_object.set_exception(self._refusal())
         return False
 
     def command(self, *args: Any, **kwargs: Any) -> Any:
@@ -145,18 +152,18 @@ def inherit_all() -> None:
 
 def _inherit_started() -> None:
     begin_generation()
-    ours = [client for client in clients.live if _is_ours(client)]
+    ours = [client for client in clients.live if is_ours(client)]
     for client in ours:
         client.handler.forget()
-    if any(_was_started(client) for client in ours):
+    if any(was_started(client) for client in ours):
         # The child may never have heard of gevent (multiprocessing, without monkey
         # patching); its loop must not go on with the parent's epoll set. This only sets a
         # flag in the loop, and may be done again.
         gevent.reinit()
     patched = _options.in_force() is not None
     for client in clients.live:
-        if _was_started(client) and (
-            _is_ours(client) or (patched and client not in clients.explicit)
+        if was_started(client) and (
+            is_ours(client) or (patched and client not in clients.explicit)
         ):
             _try_to_inherit(client)
 
@@ -168,14 +175,16 @@ def _try_to_inherit(client: Any) -> None:
         log.exception("%s, inherited through a fork, is left as it is", clients.describe(client))
 
 
-def _is_ours(client: Any) -> bool:
+def is_ours(client: Any) -> bool:
+    """Return whether the client is on our handler."""
     return isinstance(client.handler, SequentialGeventHandler)
 
 
-def _was_started(client: Any) -> bool:
+def was_started(client: Any) -> bool:
+    """Return whether the client has a connection, or is about to."""
     connection = getattr(client, "_connection", None)
     return connection is not None and (
-        clients.is_running(client) or connection._connection_routine is not None
+        clients.is_running(client) or bool(connection._connection_routine)
     )
 
 
@@ -188,8 +197,8 @@ def inherit(client: Any) -> None:
     if not isinstance(stands_in, Inherited):
         stopping = not clients.is_running(client)
         reconnects = _options.fork_choice() == "reconnect" and not stopping
-        _replace_connection(client)
-        if not _is_ours(client):
+        replace_connection(client)
+        if not is_ours(client):
             atexit.unregister(client.handler.stop)  # it would join the parent's threads
             adoption.move(client)
         for recipe in clients.recipes_of(client):
@@ -198,7 +207,8 @@ def inherit(client: Any) -> None:
     gevent.spawn(stands_in.tell)
 
 
-def _replace_connection(client: Any) -> None:
+def replace_connection(client: Any) -> None:
+    """Take the connection and its greenlet away from the client, and tell nobody."""
     old = client._connection
     client._connection = type(old)(
         client, old.retry_sleeper, logger=old.logger, sasl_options=old.sasl_options

@@ -7,7 +7,6 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-import gevent.lock
 from gevent import get_hub, getcurrent
 from gevent.hub import Hub
 from kazoo.handlers import gevent as stock
@@ -18,11 +17,15 @@ from kazoo_gevent_patch import stalls
 from kazoo_gevent_patch.callbacks import CallbackQueue, log
 from kazoo_gevent_patch.connecting import create_connection
 from kazoo_gevent_patch.connection import Connection
+from kazoo_gevent_patch.event import Event
 from kazoo_gevent_patch.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.heartbeats import WatchedClient
+from kazoo_gevent_patch.locks import Lock, RLock
 from kazoo_gevent_patch.processes import after_fork_in_child, was_forked
+from kazoo_gevent_patch.queues import Queue
 from kazoo_gevent_patch.result import AsyncResult
 from kazoo_gevent_patch.selector import Selector
+from kazoo_gevent_patch.threads import NativeThread, this_thread
 from kazoo_gevent_patch.waiting import is_own_thread
 from kazoo_gevent_patch.wake import WakeReader, WakeWriter, wake_channel
 
@@ -31,42 +34,6 @@ STOP_TIMEOUT: Final = 10.0
 
 FLOOD: Final = 256
 """Requests that wait to be sent, from which on whoever issues more gives way in time."""
-
-
-class Lock(gevent.lock.BoundedSemaphore):
-    """A lock with the signature and the errors of ``threading.Lock``."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-        self.holder: object = None
-        """The greenlet that acquired the lock last."""
-        self.holder_hub: object = None
-        """The hub of its thread."""
-
-    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
-        """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
-        acquired: bool = super().acquire(blocking, None if timeout == -1 else timeout)
-        if acquired:
-            self.holder = getcurrent()
-            self.holder_hub = get_hub()
-        return acquired
-
-    def release(self) -> int:
-        """Release the lock. Raises ``RuntimeError`` if it is not locked."""
-        try:
-            # The compiled base class insists on a number where threading returns None.
-            return int(super().release())
-        except ValueError:
-            raise RuntimeError("release unlocked lock") from None
-
-
-class RLock(gevent.lock.RLock):
-    """A re-entrant lock with the signature of ``threading.RLock``."""
-
-    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
-        """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
-        acquired: bool = super().acquire(blocking, None if timeout == -1 else timeout)
-        return acquired
 
 
 class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[misc]
@@ -81,10 +48,13 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     where kazoo's default handler promises more, those as well: ``timeout_exception`` is its
     ``KazooTimeoutError``, callbacks may block and may call any method of the client.
 
-    A handler serves one client, in the thread that started it.
+    A handler serves one client, in the event loop of the thread that started it. All else
+    that it makes (results, events, locks) may be shared by greenlets of any event loop and
+    by native threads.
     """
 
     timeout_exception = KazooTimeoutError
+    queue_impl = Queue
 
     def __init__(self) -> None:
         # Not kazoo's: it makes a queue and a list of workers that would never be used.
@@ -95,6 +65,8 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         self._running = False
         self.hub: Hub | None = None
         """The hub of the thread that started the handler last."""
+        self.thread: NativeThread | None = None
+        """That thread."""
         self._queues: dict[str, CallbackQueue] = {}
         self._selector = Selector()
         self.select = self._selector.select
@@ -102,6 +74,9 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         """The reading end of the wake channel: a byte for each request that waits."""
         self._watched: WatchedClient | None = None
         self._unwatch: Callable[[], None] | None = None
+        self._deferred: CallbackQueue | None = None
+        self.outcomes: set[AsyncResult] = set()
+        """What other threads wait for while something runs for them in the client's loop."""
 
     @property
     def callback_queue(self) -> CallbackQueue:
@@ -116,17 +91,23 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     def _queue(self, event_type: str) -> CallbackQueue:
         queue = self._queues.get(event_type)
         if queue is None:
-            queue = self._queues[event_type] = CallbackQueue()
+            # Two threads may find that there is none: setdefault keeps one for both.
+            queue = self._queues.setdefault(event_type, CallbackQueue())
             if self._running:
-                queue.start()
+                queue.start(self.hub)
         return queue
 
     def start(self) -> None:
-        """Start the workers. Does nothing when they are started."""
-        self._running = True
+        """Start the workers, in the caller's event loop. Does nothing when they are started."""
+        if self._running:
+            return
         self.hub = get_hub()
-        for queue in self._queues.values():
-            queue.start()
+        self.thread = this_thread()
+        self._running = True
+        for queue in list(self._queues.values()):
+            queue.start(self.hub)
+        if self._deferred is not None:
+            self._deferred.start(self.hub)
 
     def stop(self) -> None:
         """Run what is in the queues and stop the workers. Does nothing when they are stopped.
@@ -195,9 +176,48 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
             selector.slice.give_way()
 
     def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> HandlerGreenlet:
-        """Run the function in a greenlet of its own, and return that."""
+        """Run the function in a greenlet of its own, and return that.
+
+        It runs in the event loop of the client; while there is none, in the caller's.
+        """
+        if self._running:
+            return self.spawn_in_loop(partial(func, *args, **kwargs))
         greenlet: HandlerGreenlet = HandlerGreenlet.spawn(func, *args, **kwargs)
         return greenlet
+
+    def spawn_in_loop(self, func: Callable[[], object]) -> HandlerGreenlet:
+        """Run the function in a greenlet of the event loop in which the handler was started."""
+        assert self.hub is not None  # it was started
+        greenlet = HandlerGreenlet(func)
+        if is_own_thread(self.hub):
+            greenlet.start()
+        else:
+            greenlet.start_in(self.hub)
+        return greenlet
+
+    def defer(self, func: Callable[[], object]) -> None:
+        """Run the function soon, in turn with others that were deferred, when started once."""
+        if self._deferred is None:
+            deferred = CallbackQueue()
+            deferred.start(self.hub)
+            self._deferred = deferred
+        self._deferred.put(func)
+
+    def has_deferred(self) -> bool:
+        """Return whether something that was deferred has not ended."""
+        deferred = self._deferred
+        return deferred is not None and not (deferred.empty() and deferred.join(0))
+
+    def join_deferred(self, timeout: float) -> None:
+        """Wait until all that was deferred has ended, at most ``timeout`` seconds."""
+        if self._deferred is not None:
+            ended = Event()
+            self._deferred.put(ended.set)
+            ended.wait(timeout)
+
+    def event_object(self) -> Event:
+        """Return an event for greenlets, to be used as a ``threading.Event``."""
+        return Event()
 
     def lock_object(self) -> Lock:
         """Return a lock for greenlets, to be used as a ``threading.Lock``."""

@@ -753,3 +753,50 @@ if {started == "started"}:
     zk.stop()
 """
     )
+
+
+def test_what_native_threads_share_does_not_hang_a_child(prelude: str) -> None:
+    """They held a kazoo Lock, waited for another and for results when the child was made."""
+    run(
+        prelude
+        + """
+from gevent.monkey import get_original
+start_native = get_original("_thread", "start_new_thread")
+zk.start()
+shared, events = zk.Lock("/shared"), []
+release = zk.handler.event_object()
+
+def hold():
+    with shared:
+        events.append("held")
+        release.wait()
+    events.append("released")
+
+def wait():
+    events.append("waiting")
+    with shared:
+        events.append("handed on")
+
+start_native(hold, ())
+wait_until(lambda: "held" in events)
+for _ in range(2):
+    start_native(wait, ())
+wait_until(lambda: events.count("waiting") == 2)
+gevent.sleep(0.05)  # they stand in line now, or are about to
+
+def child():
+    assert not shared.acquire(blocking=False)  # the parent's session holds it
+    release.set()
+    with zk.Lock("/of-the-child"):
+        assert zk.get("/")
+    assert shared.acquire(timeout=10)
+    zk.stop()
+
+pid = in_child(child)
+gevent.sleep(0.2)  # the child meets the lock while it is held
+release.set()
+assert statuses([pid]) == [0]
+wait_until(lambda: events.count("handed on") == 2)
+zk.stop()
+"""
+    )
