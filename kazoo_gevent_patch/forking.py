@@ -153,16 +153,17 @@ def inherit_all() -> None:
 def _inherit_started() -> None:
     begin_generation()
     ours = [client for client in clients.live if is_ours(client)]
+    had_a_loop = any(client.handler.hub is not None for client in ours)
     for client in ours:
         client.handler.forget()
-    if any(was_started(client) for client in ours):
+    if had_a_loop:
         # The child may never have heard of gevent (multiprocessing, without monkey
         # patching); its loop must not go on with the parent's epoll set. This only sets a
         # flag in the loop, and may be done again.
         gevent.reinit()
     patched = _options.in_force() is not None
     for client in clients.live:
-        if was_started(client) and (
+        if _was_started(client) and (
             is_ours(client) or (patched and client not in clients.explicit)
         ):
             _try_to_inherit(client)
@@ -180,11 +181,10 @@ def is_ours(client: Any) -> bool:
     return isinstance(client.handler, SequentialGeventHandler)
 
 
-def was_started(client: Any) -> bool:
-    """Return whether the client has a connection, or is about to."""
+def _was_started(client: Any) -> bool:
     connection = getattr(client, "_connection", None)
     return connection is not None and (
-        clients.is_running(client) or bool(connection._connection_routine)
+        clients.is_running(client) or connection._connection_routine is not None
     )
 
 

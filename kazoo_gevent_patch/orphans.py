@@ -14,7 +14,7 @@ from kazoo.exceptions import ConnectionClosedError
 
 from kazoo_gevent_patch import clients
 from kazoo_gevent_patch.errors import KazooGeventPatchError
-from kazoo_gevent_patch.forking import Inherited, is_ours, replace_connection, was_started
+from kazoo_gevent_patch.forking import Inherited, is_ours, replace_connection
 from kazoo_gevent_patch.threads import NativeThread
 
 log = logging.getLogger("kazoo_gevent_patch")
@@ -34,11 +34,16 @@ class EventLoopEndedError(KazooGeventPatchError, ConnectionClosedError):  # type
 def sever_all(thread: NativeThread) -> None:
     """Stop the clients that live in the thread, which ends; logs, and never raises."""
     for client in clients.live:
-        if is_ours(client) and client.handler.thread is thread and was_started(client):
+        if is_ours(client) and client.handler.thread is thread and _has_a_session(client):
             try:
                 _sever(client)
             except Exception:
                 log.exception("%s, whose thread has ended, hangs", clients.describe(client))
+
+
+def _has_a_session(client: Any) -> bool:
+    # A greenlet that has ended is false; it may still be there after stop().
+    return clients.is_running(client) or bool(client._connection._connection_routine)
 
 
 def _sever(client: Any) -> None:

@@ -53,6 +53,10 @@ def this_thread() -> NativeThread:
 
 
 def _end(record: NativeThread) -> None:
+    # In a forked child all threads but one end too; what becomes of their clients there is
+    # another matter, which the hooks for a fork see to (kazoo_gevent_patch.forking).
+    if record.ended or processes.was_forked():
+        return
     record.ended = True
     for hook in hooks:
         hook(record)
