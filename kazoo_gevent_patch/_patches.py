@@ -53,6 +53,17 @@ PATCHES: Final = (
         why="Requests right after start_async() find the client closed until the connection "
         "greenlet has run; a thread mostly wins that race.",
     ),
+    *(
+        Patch(
+            module=f"kazoo.protocol.{module}",
+            target="EXCEPTIONS",
+            how="value",
+            replacement="server_errors:with_unknown",
+            why="An error code that kazoo does not know, such as a newer server's, ends its "
+            "connection loop, and the request never ends.",
+        )
+        for module in ("connection", "serialization")
+    ),
     Patch(
         module="kazoo.protocol.connection",
         target="ConnectionHandler._expand_client_hosts",

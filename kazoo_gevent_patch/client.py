@@ -134,15 +134,19 @@ def _is_on_threads(client: Any) -> bool:
 def connection_start(
     wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _Kwargs
 ) -> None:
-    """``ConnectionHandler.start``: from here on the client takes requests.
+    """``ConnectionHandler.start``: from here on the client takes requests, on a new session.
 
     The connection greenlet says so itself when it first runs, which is after the caller of
     ``start_async()`` has gone on; what it says then is no change.
     """
     if _is_on_ours(connection):
         monkey.warn_if_unpatched()
-        # One that has ended may still be there, and is false: stop() only forgets one it joined.
+        # A greenlet that has ended is false; stop() only forgets one that it joined.
         if not connection._connection_routine:
+            # A closed client takes no requests. What is in its queue is the Close of a stop()
+            # that found the connection greenlet ended by an error: it would end the new session
+            # at once.
+            connection.client._queue.clear()
             connection.client._session_callback(KeeperState.CONNECTING)
     wrapped(*args, **kwargs)
 

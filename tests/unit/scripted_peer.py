@@ -1,20 +1,23 @@
 """A peer that speaks just enough of ZooKeeper's protocol to misplace its bytes exactly.
 
 It answers every read with the path that was asked for. What is scripted is when and in which
-pieces the answers leave, and where the connection is cut. Everything about the protocol
-itself is tested on a real server.
+pieces the answers leave, where the connection is cut, and what a hostile peer makes of an
+answer. Everything about the protocol itself is tested on a real server.
 """
 
 from __future__ import annotations
 
+import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import gevent
 from gevent.server import StreamServer
+
+from tests.unit.attacks import Attack, framed
 
 SESSION: Final = 0x1234
 _GET_DATA: Final = 4
@@ -39,12 +42,23 @@ class Schedule:
     cuts: tuple[int, ...]
     """After how many answers each of the first connections is cut, in the middle of one."""
 
+    session_timeout: float = 10.0
+    """Seconds that the peer tells the client at the handshake."""
+
+
+AT_ONCE: Final = Schedule(pieces=(1 << 20,), hold=1, delays=(0,), cuts=())
+"""Every answer by itself, whole and without delay."""
+
 
 class ScriptedPeer:
-    """A server on a loopback port that follows a schedule."""
+    """A server on a loopback port that follows a schedule.
 
-    def __init__(self, schedule: Schedule) -> None:
+    The first connections each suffer one of the attacks; those that follow are honest.
+    """
+
+    def __init__(self, schedule: Schedule, attacks: Sequence[Attack] = ()) -> None:
         self._schedule = schedule
+        self._attacks = attacks
         self._server = StreamServer(("127.0.0.1", 0), self._serve)
         self._connections = 0
 
@@ -61,33 +75,44 @@ class ScriptedPeer:
         return f"127.0.0.1:{self._server.server_port}"
 
     def _serve(self, sock: Any, _: object) -> None:
-        with suppress(ConnectionError):
-            _Conversation(sock, self._schedule, self._next_cut()).run()
-        sock.close()
-
-    def _next_cut(self) -> int | None:
         number, self._connections = self._connections, self._connections + 1
-        cuts = self._schedule.cuts
-        return cuts[number] if number < len(cuts) else None
+        cuts, attacks = self._schedule.cuts, self._attacks
+        cut = cuts[number] if number < len(cuts) else None
+        attack = attacks[number] if number < len(attacks) else None
+        with suppress(ConnectionError):
+            _Conversation(sock, self._schedule, cut, attack).run()
+        sock.close()
 
 
 class _Conversation:
-    def __init__(self, sock: Any, schedule: Schedule, cut: int | None) -> None:
+    def __init__(
+        self, sock: Any, schedule: Schedule, cut: int | None, attack: Attack | None
+    ) -> None:
         self._sock = sock
         self._schedule = schedule
         self._cut = cut
+        self._attack = attack
         self._turn = 0
+        self._frames = 0
+        self._late = b""
+        self._swallowed_perhaps = False
 
     def run(self) -> None:
         requests = self._requests()
-        next(requests)  # the handshake
+        if next(requests, None) is None:  # the handshake
+            return
+        timeout = round(self._schedule.session_timeout * 1000)
         self._sock.sendall(
-            _framed(struct.pack("!iiqi", 0, 10_000, SESSION, 16) + b"p" * 16 + b"\0")
+            self._attacked(struct.pack("!iiqi", 0, timeout, SESSION, 16) + b"p" * 16 + b"\0")
         )
+        self._go_on_or_not(requests)
         answered, held = 0, b""
         for request in requests:
             xid, kind = struct.unpack_from("!ii", request)
-            held += _framed(_answer(xid, kind, request))
+            if kind == _PING and self._swallowed_perhaps:
+                # Who answers heartbeats and never the request is, to any client, just slow.
+                continue
+            held += self._attacked(_answer(xid, kind, request))
             answered += kind == _GET_DATA
             if self._cut is not None and answered > self._cut:
                 self._deliver(held[: len(held) // 2 + 1])
@@ -95,8 +120,33 @@ class _Conversation:
             if kind in (_PING, _CLOSE) or answered % self._schedule.hold == 0:
                 self._deliver(held)
                 held = b""
+            self._go_on_or_not(requests)
             if kind == _CLOSE:
                 return
+
+    def _attacked(self, message: bytes) -> bytes:
+        """Return the message in its frame, or what a hostile peer sends instead."""
+        frame, self._frames = framed(message), self._frames + 1
+        late, self._late = self._late, b""
+        attack = self._attack
+        self._swallowed_perhaps = attack is not None and attack.at == self._frames - 1
+        if attack is None or not self._swallowed_perhaps:
+            return frame + late
+        if attack.kind == "late":
+            self._late = frame
+        return attack.mangled(frame)
+
+    def _go_on_or_not(self, requests: Iterator[bytes]) -> None:
+        attack = self._attack
+        if attack is None or attack.at != self._frames - 1 or attack.then == "go on":
+            return
+        if attack.then == "silence":
+            for _ in requests:  # until the client hangs up
+                pass
+        elif attack.then == "reset":
+            # Closing with something unsent, or with no time to send it, resets the connection.
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise ConnectionAbortedError(attack.then)
 
     def _deliver(self, data: bytes) -> None:
         schedule = self._schedule
@@ -122,10 +172,6 @@ def _answer(xid: int, kind: int, request: bytes) -> bytes:
         return header
     path = request[12 : 12 + struct.unpack_from("!i", request, 8)[0]]
     return header + struct.pack("!i", len(path)) + path + _STAT
-
-
-def _framed(message: bytes) -> bytes:
-    return struct.pack("!i", len(message)) + message
 
 
 def _length(buffer: bytes) -> int:
