@@ -149,4 +149,21 @@ PATCHES: Final = (
             ("watchers", "ChildrenWatch"),
         )
     ),
+    *(
+        Patch(
+            module=f"kazoo.recipe.{module}",
+            target=target,
+            how="wrap",
+            replacement=f"cancellation:{replacement}",
+            why="A greenlet that is killed or times out here would leave a node on the server "
+            "that locks everybody out.",
+        )
+        for module, target, replacement in (
+            ("lock", "Lock.acquire", "lock_acquire"),
+            ("lock", "Lock.release", "lock_release"),
+            ("lock", "Semaphore.acquire", "semaphore_acquire"),
+            ("lock", "Semaphore.release", "semaphore_release"),
+            ("queue", "LockingQueue._inner_get", "locking_queue_get"),
+        )
+    ),
 )

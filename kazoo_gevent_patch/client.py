@@ -98,12 +98,19 @@ def _is_ours_to_choose(given: object) -> bool:
 
 
 def start_async(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``KazooClient.start_async``: a client from before ``patch_all()`` moves over first."""
+    """``KazooClient.start_async``: a client from before ``patch_all()`` moves over first.
+
+    One that is connecting goes on with that: kazoo would wait for its connection routine to
+    end, for ever. So ``start()`` may follow one that was cancelled.
+    """
     if client not in clients.explicit and _is_on_threads(client) and not clients.is_running(client):
         adoption.move(client)
-    connecting = client._connection._connection_routine and not client.connected
-    if connecting and isinstance(client.handler, SequentialGeventHandler):
-        lifecycle.check_can_wait(client, "start_async()")
+    routine = client._connection._connection_routine
+    if routine and isinstance(client.handler, SequentialGeventHandler):
+        if clients.is_running(client):
+            return client._live
+        if not client.connected:
+            lifecycle.check_can_wait(client, "start_async()")
     return wrapped(*args, **kwargs)
 
 

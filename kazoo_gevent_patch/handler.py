@@ -35,6 +35,9 @@ STOP_TIMEOUT: Final = 10.0
 FLOOD: Final = 256
 """Requests that wait to be sent, from which on whoever issues more gives way in time."""
 
+PING_TIMEOUT: Final = 2.0
+"""Seconds that a read-only session waits for a server to say whether it can write."""
+
 
 class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[misc]
     """Gevent handler for sequentially executing callbacks.
@@ -229,7 +232,12 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Connect to a server; the arguments and errors are those of kazoo's handlers."""
-        return Connection(create_connection(*args, **kwargs), self._requests)
+        sock = create_connection(*args, **kwargs)
+        if sock.gettimeout() is None:
+            # kazoo's search for a read/write server passes no time-out (RWPinger), and a server
+            # that says nothing would hold up the session for ever.
+            sock.settimeout(PING_TIMEOUT)
+        return Connection(sock, self._requests)
 
     def create_socket_pair(self) -> tuple[WakeReader, WakeWriter]:
         """Return the pair through which callers wake the connection greenlet."""

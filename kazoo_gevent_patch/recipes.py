@@ -40,6 +40,18 @@ def remember(
 
 def disown(recipe: Any) -> None:
     """Make the recipe forget what its parent process owns, before anybody uses it here."""
+    begin_anew(recipe)
+    state = vars(recipe)
+    lock_name = method_lock(recipe)
+    if lock_name is not None:
+        _disown_acquisition(recipe, lock_name)
+    for name, make in (("_run_lock", "lock_object"), ("_state_change", "rlock_object")):
+        if name in state:  # always held in a with block: its holder releases the one it took
+            state[name] = getattr(recipe._client.handler, make)()
+
+
+def begin_anew(recipe: Any) -> None:
+    """Make the recipe forget its nodes, and take another identity."""
     state = vars(recipe)
     for name, nothing in OWNED.items():
         if name in state:
@@ -48,13 +60,8 @@ def disown(recipe: Any) -> None:
     for name in IDENTITIES:
         if isinstance(state.get(name), (str, bytes)):
             state[name] = _renamed(state[name], fresh)
-    lock_name = method_lock(recipe)
-    if lock_name is not None:
+    if method_lock(recipe) is not None:
         state["node"] = None
-        _disown_acquisition(recipe, lock_name)
-    for name, make in (("_run_lock", "lock_object"), ("_state_change", "rlock_object")):
-        if name in state:  # always held in a with block: its holder releases the one it took
-            state[name] = getattr(recipe._client.handler, make)()
 
 
 def method_lock(recipe: object) -> str | None:

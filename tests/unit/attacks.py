@@ -18,6 +18,7 @@ KINDS: Final = (
     "xid",
     "error",
     "event",
+    "read only",
     "noise instead",
     "noise before",
     "noise after",
@@ -64,6 +65,7 @@ class Attack:
             "xid": frame[:4] + number + frame[8:],
             "error": frame[:16] + number + frame[20:],
             "event": framed(struct.pack("!iqi", -1, 1, 0) + noise) + frame,
+            "read only": frame[:-1] + b"\1",  # of the handshake
             "noise instead": noise,
             "noise before": noise + frame,
             "noise after": frame + noise,

@@ -69,9 +69,8 @@ class _Session:
 
     def play(self) -> Outcome:
         client = self._client
-        client.start_async()
         try:
-            self._wait_until(self._is_settled, "neither connected nor closed")
+            assert client.start_async().wait(LIMIT), "not connected"
             requests = [client.get_async(f"/{number}") for number in range(REQUESTS)]
             results = tuple(_result(request) for request in requests)
             self._wait_until(self._is_settled, "not connected again")
@@ -92,9 +91,7 @@ class _Session:
         """Start the client again if kazoo has given up; return whether the answer is right."""
         client = self._client
         if client.client_state == KeeperState.CLOSED:
-            client.stop()
-            client.start_async()
-            self._wait_until(self._is_settled, "neither connected nor closed")
+            assert client.start_async().wait(LIMIT), "not connected again"
         return _result(client.get_async("/probe")) == b"/probe"
 
 

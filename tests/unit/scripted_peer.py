@@ -57,10 +57,12 @@ class ScriptedPeer:
     """
 
     def __init__(self, schedule: Schedule, attacks: Sequence[Attack] = ()) -> None:
-        self._schedule = schedule
+        self.schedule = schedule
         self._attacks = attacks
         self._server = StreamServer(("127.0.0.1", 0), self._serve)
         self._connections = 0
+        self.fell_silent = False
+        """An attack has been carried out whose end is silence."""
 
     def __enter__(self) -> ScriptedPeer:
         self._server.start()
@@ -75,21 +77,23 @@ class ScriptedPeer:
         return f"127.0.0.1:{self._server.server_port}"
 
     def _serve(self, sock: Any, _: object) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pieces stay pieces
         number, self._connections = self._connections, self._connections + 1
-        cuts, attacks = self._schedule.cuts, self._attacks
+        cuts, attacks = self.schedule.cuts, self._attacks
         cut = cuts[number] if number < len(cuts) else None
         attack = attacks[number] if number < len(attacks) else None
         with suppress(ConnectionError):
-            _Conversation(sock, self._schedule, cut, attack).run()
+            _Conversation(self, sock, cut, attack).run()
         sock.close()
 
 
 class _Conversation:
     def __init__(
-        self, sock: Any, schedule: Schedule, cut: int | None, attack: Attack | None
+        self, peer: ScriptedPeer, sock: Any, cut: int | None, attack: Attack | None
     ) -> None:
+        self._peer = peer
         self._sock = sock
-        self._schedule = schedule
+        self._schedule = peer.schedule
         self._cut = cut
         self._attack = attack
         self._turn = 0
@@ -141,6 +145,7 @@ class _Conversation:
         if attack is None or attack.at != self._frames - 1 or attack.then == "go on":
             return
         if attack.then == "silence":
+            self._peer.fell_silent = True
             for _ in requests:  # until the client hangs up
                 pass
         elif attack.then == "reset":

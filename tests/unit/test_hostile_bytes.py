@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import pickle
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 
 import gevent.pool
+import gevent.socket
 import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kazoo.client import KazooClient
-from kazoo.exceptions import EXCEPTIONS, ConnectionClosedError, KazooException
+from kazoo.exceptions import EXCEPTIONS, ConnectionClosedError, ConnectionLoss, ZookeeperError
 from kazoo.protocol.states import KeeperState
 
 from kazoo_gevent_patch import patched
@@ -27,8 +33,8 @@ from tests.unit.attacks import (
     framed,
     from_seed,
 )
-from tests.unit.hostile_sessions import our_tracebacks, play
-from tests.unit.scripted_peer import AT_ONCE, ScriptedPeer
+from tests.unit.hostile_sessions import SESSION_TIMEOUT, our_tracebacks, play
+from tests.unit.scripted_peer import AT_ONCE, Schedule, ScriptedPeer
 
 CASES = int(os.environ.get("HOSTILE_CASES", "10000"))
 """How many seeds the long test tries; set HOSTILE_CASES in the environment for more."""
@@ -96,7 +102,7 @@ def test_many_sessions_from_seeds_end_and_go_on() -> None:
 
 
 @settings(
-    max_examples=100,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -107,6 +113,8 @@ def test_any_session_ends_and_goes_on(attacks: list[Attack]) -> None:
         play(attacks)
 
 
+# kazoo's connection thread ends so, and says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_requests_end_as_on_kazoos_default_handler() -> None:
     """The attacked request comes to the same end, and kazoo gives up in the same cases."""
 
@@ -123,3 +131,127 @@ def test_requests_end_as_on_kazoos_default_handler() -> None:
         for attack, fate, other in zip(FIRST_REPLIES, seen, expected, strict=True)
         if fate != other
     ] == []
+
+
+@pytest.fixture
+def hostile_client() -> Iterator[Callable[..., KazooClient]]:
+    """Give a function that connects a client to a peer with a schedule and attacks."""
+    with patched(), ExitStack() as stack:
+
+        def connect(*attacks: Attack, schedule: Schedule = AT_ONCE) -> KazooClient:
+            peer = stack.enter_context(ScriptedPeer(schedule, attacks))
+            client = KazooClient(peer.hosts, connection_retry={"max_tries": -1, "delay": 0.001})
+            client.peer = peer
+            client.start()
+            stack.callback(client.close)
+            stack.callback(client.stop)
+            return client
+
+        yield connect
+
+
+def test_an_error_code_that_kazoo_does_not_know_ends_its_request_only(
+    hostile_client: Callable[..., KazooClient],
+) -> None:
+    """The request is refused with the code; on the default handler it never ends."""
+    client = hostile_client(Attack(1, "error", -125))  # a quota is exceeded, since ZooKeeper 3.7
+    with pytest.raises(ZookeeperError, match="Error code -125") as raised:
+        client.get("/refused")
+    assert raised.value.code == -125
+    assert pickle.loads(pickle.dumps(raised.value)).code == -125
+    assert client.get("/next")[0] == b"/next"
+    assert client.connected
+
+
+@pytest.mark.parametrize("start", ["start", "restart"])
+def test_a_client_starts_again_after_kazoo_gave_up(
+    hostile_client: Callable[..., KazooClient], start: str
+) -> None:
+    """Once what the peer said has ended the connection loop, a new start is a new session."""
+    client = hostile_client(Attack(1, "length", -1))
+    with pytest.raises(ConnectionLoss):
+        client.get("/lost")
+    with pytest.raises(ConnectionClosedError):
+        client.get("/refused")
+    getattr(client, start)()
+    assert client.get("/next")[0] == b"/next"
+    gevent.sleep(0.05)  # a Close left over would be sent by now
+    assert client.connected
+
+
+def test_requests_may_follow_a_second_start_at_once(
+    hostile_client: Callable[..., KazooClient],
+) -> None:
+    """start_async() takes requests from when it returns, however often it was called."""
+    client = hostile_client()
+    for number in range(3):
+        client.stop()
+        client.start_async()
+        assert client.get_async(f"/{number}").get(timeout=10)[0] == f"/{number}".encode()
+
+
+def test_a_silent_server_does_not_hold_up_a_read_only_session(
+    hostile_client: Callable[..., KazooClient],
+) -> None:
+    """The search for a server that can write gives up; meanwhile requests wait, and then end."""
+    client = hostile_client(
+        Attack(0, "read only"), schedule=replace(AT_ONCE, session_timeout=SESSION_TIMEOUT)
+    )
+    assert client.client_state == KeeperState.CONNECTED_RO
+    peer_address = client._connection._socket.getpeername()
+    silent = gevent.socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    silent.listen()
+    client.hosts = [silent.getsockname()]
+    pinged, _ = silent.accept()
+    assert pinged.recv(4) == b"isro"
+    client.hosts = [peer_address]
+    with pytest.raises(ConnectionLoss):  # no heartbeat was answered meanwhile
+        client.get_async("/held-up").get(timeout=20)
+    assert client.retry(client.get, "/next")[0] == b"/next"
+    pinged.close()
+    silent.close()
+
+
+PROMISED = struct.pack("!i", 2**31 - 1)
+
+
+@pytest.mark.parametrize(
+    ("piece", "sent"), [(2, 80_000), (1 << 20, 16 << 20)], ids=["in pairs", "in megabytes"]
+)
+def test_memory_grows_with_what_was_received_and_not_with_what_was_promised(
+    hostile_client: Callable[..., KazooClient], piece: int, sent: int
+) -> None:
+    """A reply of 2 GiB is announced, and the beginning of it sent, in small or large pieces."""
+    before = psutil.Process().memory_info().rss
+    client = hostile_client(
+        Attack(1, "noise before", noise=PROMISED + bytes(sent), then="silence"),
+        schedule=replace(AT_ONCE, pieces=(piece,)),
+    )
+    result = client.get_async("/never")
+    wait_until(lambda: client.peer.fell_silent, 60, gevent.sleep)
+    gevent.sleep(0.2)  # for what is in the socket's buffers
+    assert psutil.Process().memory_info().rss - before < MOST_MEMORY
+    assert not result.ready()
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        Attack(1, "noise instead", noise=noise, then="silence")
+        for noise in (b"\0", PROMISED, PROMISED + bytes(1000), framed(bytes(20))[:-1])
+    ]
+    + [Attack(1, "late"), Attack(1, "never", then="silence")],
+    ids=lambda attack: f"{attack.kind}-{attack.noise[:5].hex()}",
+)
+def test_a_client_that_waits_for_a_silent_peer_is_idle(
+    hostile_client: Callable[..., KazooClient], attack: Attack
+) -> None:
+    """Whatever was left unsaid, waiting for the rest of it takes no processor time."""
+    client = hostile_client(attack)
+    result = client.get_async("/never")
+    gevent.sleep(0.05)  # for the attack to have arrived
+    began = time.process_time()
+    gevent.sleep(0.5)
+    assert time.process_time() - began < 0.2 * 0.5
+    assert not result.ready()
