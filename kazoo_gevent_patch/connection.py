@@ -109,7 +109,9 @@ class Connection:
         self._readable = False
         if flags or size >= READ_SIZE:
             received: bytes = self._sock.recv(min(size, LARGEST_READ), flags)
-            return received
+            # A few bytes in what was allocated for many keep a page of memory each: copied, a
+            # reply of 2 GiB that comes in small pieces takes what it is long.
+            return received if len(received) >= READ_SIZE else bytes(memoryview(received))
         received = self._sock.recv(READ_SIZE)
         if len(received) > size:
             self._ahead, self._position = received, size

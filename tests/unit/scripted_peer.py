@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import gevent
+from gevent.pool import Pool
 from gevent.server import StreamServer
 
 from tests.unit.attacks import Attack, framed
@@ -59,7 +60,7 @@ class ScriptedPeer:
     def __init__(self, schedule: Schedule, attacks: Sequence[Attack] = ()) -> None:
         self.schedule = schedule
         self._attacks = attacks
-        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server = StreamServer(("127.0.0.1", 0), self._serve, spawn=Pool())
         self._connections = 0
         self.fell_silent = False
         """An attack has been carried out whose end is silence."""
@@ -70,6 +71,10 @@ class ScriptedPeer:
 
     def __exit__(self, *_: object) -> None:
         self._server.stop(timeout=1)
+
+    def hang_up(self) -> None:
+        """Close every connection, and take no more."""
+        self._server.stop(timeout=0)
 
     @property
     def hosts(self) -> str:
@@ -82,9 +87,11 @@ class ScriptedPeer:
         cuts, attacks = self.schedule.cuts, self._attacks
         cut = cuts[number] if number < len(cuts) else None
         attack = attacks[number] if number < len(attacks) else None
-        with suppress(ConnectionError):
-            _Conversation(self, sock, cut, attack).run()
-        sock.close()
+        try:
+            with suppress(ConnectionError):
+                _Conversation(self, sock, cut, attack).run()
+        finally:
+            sock.close()
 
 
 class _Conversation:
