@@ -82,7 +82,7 @@ def use_credentials(make_client: MakeClient, hosts: str) -> list[bytes]:
     sasl = {"mechanism": "DIGEST-MD5", "username": "alice", "password": SASL_PASSWORD}
     tls = {"use_ssl": True, "certfile": "none", "keyfile": "none"}
     for options in ({"sasl_options": sasl}, {**tls, "keyfile_password": KEY_PASSWORD}):
-        refused = KazooClient(hosts, **options)
+        refused = KazooClient(hosts, timeout=1.0, **options)
         refused.start_async()
         gevent.sleep(0.3)  # for an attempt, which tells nobody that it has failed
         refused.stop()

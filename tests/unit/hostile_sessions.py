@@ -128,7 +128,8 @@ def our_tracebacks() -> Iterator[list[str]]:
     with another: those are kazoo's, on any handler, and stay out of the output.
     """
     seen = _Tracebacks()
-    kazoo, hub = logging.getLogger("kazoo"), gevent.get_hub()
+    kazoo = logging.getLogger("kazoo")
+    hub: Any = gevent.get_hub()
     propagate, kazoo.propagate = kazoo.propagate, False
     kazoo.addHandler(seen)
     hub.print_exception = lambda _, *exc_info: seen.note(*exc_info)
