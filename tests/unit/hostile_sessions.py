@@ -70,7 +70,7 @@ class _Session:
     def play(self) -> Outcome:
         client = self._client
         try:
-            assert client.start_async().wait(LIMIT), "not connected"
+            self._start()
             requests = [client.get_async(f"/{number}") for number in range(REQUESTS)]
             results = tuple(_result(request) for request in requests)
             self._wait_until(self._is_settled, "not connected again")
@@ -80,6 +80,13 @@ class _Session:
             client.stop()
             client.close()
         return Outcome(results, closed)
+
+    def _start(self) -> None:
+        connected, connection = self._client.start_async(), self._client._connection
+        self._wait_until(
+            lambda: connected.is_set() or not connection._connection_routine.is_alive(),
+            "neither connected nor given up",
+        )
 
     def _wait_until(self, condition: Callable[[], bool], message: str) -> None:
         wait_until(condition, LIMIT, self._sleep, message)
@@ -91,7 +98,7 @@ class _Session:
         """Start the client again if kazoo has given up; return whether the answer is right."""
         client = self._client
         if client.client_state == KeeperState.CLOSED:
-            assert client.start_async().wait(LIMIT), "not connected again"
+            self._start()
         return _result(client.get_async("/probe")) == b"/probe"
 
 
