@@ -120,9 +120,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         workers end after the last callback.
         """
         self._running = False
-        if self._unwatch is not None:
-            self._unwatch()
-            self._unwatch = None
+        self.unwatch()
         queues = list(self._queues.values())
         for queue in queues:
             queue.stop()
@@ -148,6 +146,12 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
             if self._watched is None:
                 self._watched = WatchedClient(client)
             self._unwatch = stalls.watch(self._watched, timeout)
+
+    def unwatch(self) -> None:
+        """End what ``watch_for_stalls`` began."""
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
 
     def dispatch_callback(self, callback: Callback) -> None:
         """Queue the callback with the others of its type."""

@@ -49,6 +49,7 @@ def _has_a_session(client: Any) -> bool:
 def _sever(client: Any) -> None:
     """Stop the client, as after a lost session: what is pending fails, listeners are told."""
     waited_for = list(client.handler.outcomes)
+    client.handler.unwatch()
     client.handler.forget()
     stands_in = Inherited(client, reconnects=False, refusal=EventLoopEndedError)
     # What another thread queues from here on, kazoo refuses: there is nothing to wake.

@@ -73,9 +73,10 @@ class LoopWatch:
             self._stop()
 
     def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
+        timer, self._timer = self._timer, None
+        loop: Any = self.hub.loop
+        if timer is not None and loop is not None:  # one that is destroyed refuses it
+            timer.close()
 
     def _tick(self) -> None:
         if processes.was_forked():

@@ -276,3 +276,23 @@ def test_a_client_whose_thread_has_ended_says_so_at_once(
     assert states == ["CONNECTED", "LOST"]
     client.start()
     assert client.get("/")
+
+
+def test_a_client_whose_thread_destroyed_its_event_loop_says_so(
+    make_patched_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As gevent's thread pool does when a thread of it ends; nothing goes wrong over it."""
+    client = make_patched_client(start=False)
+
+    def begin() -> None:
+        client.start()
+        gevent.get_hub().destroy()
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+    with pytest.raises(ConnectionClosedError, match="has ended"):
+        client.get("/")
+    assert [record for record in caplog.records if record.exc_info] == []
+    client.start()
+    assert client.get("/")
