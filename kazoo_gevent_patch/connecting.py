@@ -14,7 +14,10 @@ from typing import Any, Final
 import gevent.socket
 import gevent.ssl
 from gevent import Timeout
+from gevent.monkey import get_original
 from kazoo.handlers import utils
+
+_blocking_getaddrinfo = get_original("socket", "getaddrinfo")
 
 
 class _SSLSocket(gevent.ssl.SSLSocket):
@@ -43,19 +46,27 @@ class _SSLContext(gevent.ssl.SSLContext):
         return super().wrap_socket(sock, server_hostname=server_hostname, **options)
 
 
-_ssl: Final = SimpleNamespace(**{**vars(gevent.ssl), "SSLContext": _SSLContext})
+def _getaddrinfo(
+    host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+) -> Any:
+    """Ask gevent's resolver, but not for an address: that needs no thread, which may be forked."""
+    try:
+        numeric = flags | gevent.socket.AI_NUMERICHOST
+        return _blocking_getaddrinfo(host, port, family, type, proto, numeric)
+    except gevent.socket.gaierror:
+        return gevent.socket.getaddrinfo(host, port, family, type, proto, flags)
 
 
-def cooperative(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return one of kazoo's functions as it would be in a module that had imported gevent's.
+def _with_globals(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
+    """Return the function as it would be in a module where these names mean something else.
 
-    What somebody has put in its place is returned as it is, unless it is a plain function.
+    What is no plain function is returned as it is: somebody has put it there.
     """
     if type(function) is not FunctionType:
         return function
     twin = FunctionType(
         function.__code__,
-        {**function.__globals__, "socket": gevent.socket, "ssl": _ssl},
+        {**function.__globals__, **names},
         function.__name__,
         function.__defaults__,
         function.__closure__,
@@ -64,6 +75,22 @@ def cooperative(function: Callable[..., Any]) -> Callable[..., Any]:
     return twin
 
 
+_ssl: Final = SimpleNamespace(**{**vars(gevent.ssl), "SSLContext": _SSLContext})
+_create_connection: Final = _with_globals(gevent.socket.create_connection, getaddrinfo=_getaddrinfo)
+_socket: Final = SimpleNamespace(
+    **{
+        **vars(gevent.socket),
+        "getaddrinfo": _getaddrinfo,
+        "create_connection": _create_connection,
+    }
+)
+
+
+def cooperative(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return one of kazoo's functions as it would be in a module that had imported gevent's."""
+    return _with_globals(function, socket=_socket, ssl=_ssl)
+
+
 def create_connection(*args: Any, **kwargs: Any) -> Any:
     """Connect to a server as kazoo's ``create_tcp_connection`` does, with its errors."""
-    return cooperative(utils.create_tcp_connection)(gevent.socket, *args, **kwargs)
+    return cooperative(utils.create_tcp_connection)(_socket, *args, **kwargs)
