@@ -183,6 +183,10 @@ class ZooKeeper:
         self.stop()
         self._home.cleanup()
 
+    def transaction_logs(self) -> list[Path]:
+        """Return the files with every transaction that the server has seen since it was made."""
+        return sorted(self._data.glob("version-2/log.*"))
+
     def four_letter(self, word: str, timeout: float = _ANSWER_TIMEOUT) -> str:
         """Return the server's answer to a four-letter word such as `mntr`."""
         with socket.create_connection((HOST, self._port), timeout) as connection:

@@ -1,0 +1,206 @@
+"""What must hold of a run, whatever was broken in it: each check lists what does not."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tests.soak.history import ACKNOWLEDGED, FAILED, UNKNOWN, Held, History
+from tests.soak.transactions import Life
+
+DOCUMENTED: Final = frozenset(
+    {
+        # What kazoo documents for a lost connection or session, and for retries that gave up.
+        "ConnectionClosedError",
+        "ConnectionLoss",
+        "KazooTimeoutError",
+        "OperationTimeoutError",
+        "RetryFailedError",
+        "SessionExpiredError",
+        # A lock that was not free in time, a fenced write, a lock that went with its session.
+        "BadVersionError",
+        "LockTimeout",
+        "NoNodeError",
+    }
+)
+"""The errors that a caller has to expect."""
+
+KINDS: Final = ("create", "increment", "put", "take", "watch", "publish")
+"""The kinds of operations of which a run must have done some."""
+
+RECONNECT_MARGIN: Final = 5.0
+"""Seconds beyond a session time-out until every client must be connected again."""
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What the servers have at the end of a run."""
+
+    created: Collection[str]
+    counters: Mapping[str, int]
+    queued: Collection[str]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of a run."""
+
+    history: History
+    remains: Remains
+    lives: Sequence[Life]
+    """Of the nodes that make somebody a holder, by the servers' own account."""
+    session_timeout: float
+    allowed: Collection[str]
+    """The classes of errors that may be seen."""
+
+
+def creates(evidence: Evidence) -> Iterator[str]:
+    """Every acknowledged create is there, and nothing that failed or that nobody asked for."""
+    acknowledged = set(evidence.history.keys("create", ACKNOWLEDGED))
+    possible = acknowledged | set(evidence.history.keys("create", UNKNOWN))
+    for path in sorted(acknowledged - set(evidence.remains.created)):
+        yield f"the create of {path} was acknowledged, and it is not there"
+    for path in sorted(set(evidence.remains.created) - possible):
+        yield f"{path} is there, and its create failed or was never asked for"
+
+
+def counters(evidence: Evidence) -> Iterator[str]:
+    """A counter has the acknowledged increments, and at most those whose outcome is unknown."""
+    acknowledged = Counter(evidence.history.keys("increment", ACKNOWLEDGED))
+    unknown = Counter(evidence.history.keys("increment", UNKNOWN))
+    for path in sorted({*acknowledged, *unknown, *evidence.remains.counters}):
+        least = acknowledged[path]
+        most = least + unknown[path]
+        value = evidence.remains.counters.get(path, 0)
+        if not least <= value <= most:
+            yield f"{path} is {value}; the increments allow {least} to {most}"
+
+
+def items(evidence: Evidence) -> Iterator[str]:
+    """An item whose put was acknowledged is in the queue, or somebody has consumed it."""
+    history = evidence.history
+    there = set(evidence.remains.queued)
+    put = set(history.keys("put", ACKNOWLEDGED))
+    consumed = set(history.keys("take", ACKNOWLEDGED, UNKNOWN))
+    for item in sorted(put - there - consumed):
+        yield f"the item {item} is not in the queue, and nobody has consumed it"
+    for item in sorted((there | consumed) - put - set(history.keys("put", UNKNOWN)) - {""}):
+        yield f"the item {item} was in the queue, and its put failed or was never asked for"
+
+
+def holders(evidence: Evidence) -> Iterator[str]:
+    """Nobody believed that he held a lock while another did, both with their sessions alive.
+
+    Clocks cannot show it: two processes' beliefs are to be compared while one of them stands
+    still. The order of transactions can. A holder believed from the transaction `first`, the
+    last that its client had seen, to `last`, its last write before the release. Its node (the
+    guard) was the lock's: of all the guards that exist after a transaction, the lowest holds. So
+    it is enough that the guard was there from `first` to `last`, and that all lower ones had gone
+    by `first`: they do not come back, and two guards are not the lowest at once.
+    A session ends by a transaction too, which ends its guards. A holder whose guard went so is
+    excused from then on: it could not know, and no longer has its session.
+    """
+    by_path: defaultdict[str, list[Life]] = defaultdict(list)
+    for life in evidence.lives:
+        by_path[life.path].append(life)
+    free_since = _free_since(evidence.lives)
+    for held in evidence.history.held:
+        own = [life for life in by_path[held.guard] if life.data.decode() == held.token]
+        if not own:
+            yield f"{_who(held)}, and its guard has never been there"
+            continue
+        # Where a holder made its guard again, it believes in the last one.
+        life = max(own, key=lambda life: life.created)
+        if life.is_over(held.first) and life.with_session:
+            continue
+        if life.is_over(held.last) and not life.with_session:
+            yield f"{_who(held)}, and its guard had been deleted at {life.deleted:#x}"
+        if held.alone and free_since[life] > held.first:
+            yield f"{_who(held)}, and another held it until {free_since[life]:#x}"
+
+
+def _free_since(lives: Sequence[Life]) -> dict[Life, float]:
+    """Return for each guard the transaction that ended the last of its lower siblings."""
+    siblings: defaultdict[str, list[Life]] = defaultdict(list)
+    for life in lives:
+        siblings[life.path.rpartition("/")[0]].append(life)
+    found: dict[Life, float] = {}
+    for family in siblings.values():
+        latest = 0.0
+        for life in sorted(family, key=lambda life: life.path[-10:]):  # the sequence number
+            found[life] = latest
+            latest = max(latest, float("inf") if life.deleted is None else life.deleted)
+    return found
+
+
+def _who(held: Held) -> str:
+    return f"{held.worker} held {held.guard} from {held.first:#x} to {held.last:#x}"
+
+
+def hanging(evidence: Evidence) -> Iterator[str]:
+    """Every worker has ended, and every operation has returned."""
+    history = evidence.history
+    for hung in history.hung:
+        yield f"{hung.worker} has not ended:\n{hung.stack}"
+    for operation in history.invoked:
+        if operation.number not in history.returned:
+            yield f"{operation.worker}'s {operation.kind} of {operation.key} has not returned"
+
+
+def connections(evidence: Evidence) -> Iterator[str]:
+    """Every client is connected one session time-out and a margin after the last fault."""
+    history = evidence.history
+    limit = evidence.session_timeout + RECONNECT_MARGIN
+    deadline = max((fault.ended for fault in history.faults), default=0.0) + limit
+    for client in sorted({record.client for record in history.states}):
+        states = [record for record in history.states if record.client == client]
+        state = [record.state for record in states if record.time <= deadline][-1:]
+        if state != ["CONNECTED"]:
+            yield f"client {client} was not connected {limit:g} s after the last fault: {state}"
+
+
+def watches(evidence: Evidence) -> Iterator[str]:
+    """Every watch whose change was acknowledged has fired, and each watcher saw the last change."""
+    for kind in ("watch", "converge"):
+        for key in evidence.history.keys(kind, FAILED):
+            yield f"{kind}: the watch on {key} missed a change"
+
+
+def errors(evidence: Evidence) -> Iterator[str]:
+    """No other class of error was seen than is allowed, by a caller or by nobody."""
+    for name, times in sorted(evidence.history.errors().items()):
+        if name not in evidence.allowed:
+            yield f"{name} was seen {times} times"
+
+
+def activity(evidence: Evidence) -> Iterator[str]:
+    """Something of every kind was done, and something was held: else the rest says nothing."""
+    history = evidence.history
+    for kind in KINDS:
+        if not history.keys(kind, ACKNOWLEDGED):
+            yield f"no {kind} was acknowledged"
+    if {held.alone for held in history.held} != {True, False}:
+        yield "no lock, or no item of a queue, was held"
+    if not history.faults:
+        yield "nothing was broken"
+
+
+CHECKS: Final[tuple[Callable[[Evidence], Iterator[str]], ...]] = (
+    creates,
+    counters,
+    items,
+    holders,
+    hanging,
+    connections,
+    watches,
+    errors,
+    activity,
+)
+
+
+def violations(evidence: Evidence) -> dict[str, list[str]]:
+    """Return what each check that does not hold found."""
+    found = {check.__name__: list(check(evidence)) for check in CHECKS}
+    return {name: broken for name, broken in found.items() if broken}

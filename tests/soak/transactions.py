@@ -1,0 +1,143 @@
+"""ZooKeeper's own account of a run: the transactions in the logs of its servers.
+
+The format is that of `org.apache.zookeeper.server.persistence.FileTxnLog` and of `zookeeper.jute`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_FILE_HEADER: Final = 16
+_ENTRY: Final = struct.Struct(">qi")  # checksum, length
+_HEADER: Final = struct.Struct(">qiqqi")  # session, cxid, zxid, time, type
+_NUMBER: Final = struct.Struct(">i")
+
+_CREATES: Final = frozenset({1, 15, 19, 21})  # create, create2, createContainer, createTTL
+_DELETES: Final = frozenset({2, 20})  # delete, deleteContainer
+_MULTI: Final = 14
+_CLOSE_SESSION: Final = -11
+
+
+class Change(NamedTuple):
+    """A node was created, with this content, or deleted (`data` is None)."""
+
+    path: str
+    data: bytes | None
+
+
+class Transaction(NamedTuple):
+    """A committed transaction, as far as this is interested in it."""
+
+    zxid: int
+    session: int
+    ends_session: bool
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Life:
+    """A node from its creation to its end."""
+
+    path: str
+    data: bytes
+    session: int
+    created: int
+    deleted: int | None = None
+    with_session: bool = False
+    """Whether it ended because its session did."""
+
+    def is_over(self, zxid: int) -> bool:
+        """Return whether the node was gone after this transaction."""
+        return self.deleted is not None and self.deleted <= zxid
+
+
+def committed(
+    servers: Iterable[Iterable[Path]], wanted: Callable[[str], bool]
+) -> list[Transaction]:
+    """Return the transactions on wanted paths, and ends of sessions, in their order.
+
+    A leader commits what a majority has in its logs, and nobody deletes that. What one server
+    alone has was proposed by a leader that died, and may have been given up.
+    """
+    logs = [list(server) for server in servers]
+    found = Counter(
+        transaction
+        for server in logs
+        for transaction in {entry for log in server for entry in read(log, wanted)}
+    )
+    return sorted(entry for entry, times in found.items() if times > len(logs) // 2)
+
+
+def read(log: Path, wanted: Callable[[str], bool]) -> Iterator[Transaction]:
+    """Read one log, up to where its server was killed."""
+    content = memoryview(log.read_bytes())
+    position = _FILE_HEADER
+    while position + _ENTRY.size < len(content):
+        _, length = _ENTRY.unpack_from(content, position)
+        position += _ENTRY.size
+        if not length:  # the rest is room for more
+            return
+        entry = content[position : position + length]
+        position += length + 1  # and a mark
+        session, _, zxid, _, kind = _HEADER.unpack_from(entry)
+        changes = tuple(
+            change
+            for change in _changes(kind, _Fields(entry[_HEADER.size :]))
+            if wanted(change.path)
+        )
+        if changes or kind == _CLOSE_SESSION:
+            yield Transaction(zxid, session, kind == _CLOSE_SESSION, changes)
+
+
+def lives(transactions: Iterable[Transaction]) -> list[Life]:
+    """Return the life of each ephemeral node that the transactions created."""
+    ended: list[Life] = []
+    alive: dict[str, Life] = {}
+    for transaction in transactions:
+        for path, data in transaction.changes:
+            if data is not None:
+                alive[path] = Life(path, data, transaction.session, transaction.zxid)
+            elif path in alive:
+                ended.append(replace(alive.pop(path), deleted=transaction.zxid))
+        if transaction.ends_session:
+            session, zxid = transaction.session, transaction.zxid
+            orphans = [life for life in alive.values() if life.session == session]
+            ended += [replace(life, deleted=zxid, with_session=True) for life in orphans]
+            for life in orphans:
+                del alive[life.path]
+    return ended + list(alive.values())
+
+
+class _Fields:
+    """Takes the fields of a record one after the other."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._content = content
+
+    def number(self) -> int:
+        (number,) = _NUMBER.unpack_from(self._content)
+        self._content = self._content[_NUMBER.size :]
+        return int(number)
+
+    def buffer(self) -> memoryview:
+        length = max(0, self.number())  # -1 stands for none
+        taken, self._content = self._content[:length], self._content[length:]
+        return taken
+
+    def text(self) -> str:
+        return bytes(self.buffer()).decode()
+
+
+def _changes(kind: int, fields: _Fields) -> Iterator[Change]:
+    if kind in _CREATES:
+        yield Change(fields.text(), bytes(fields.buffer()))
+    elif kind in _DELETES:
+        yield Change(fields.text(), None)
+    elif kind == _MULTI:
+        for _ in range(fields.number()):
+            yield from _changes(fields.number(), _Fields(fields.buffer()))
