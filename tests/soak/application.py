@@ -1,7 +1,7 @@
 """The program under test, in a process of its own: the workers, on one handler.
 
-`python -m tests.soak.application HANDLER DIRECTORY SEED SESSION_TIMEOUT HOSTS`. It works until there
-is a file `stop` in the directory, and writes its history there.
+`python -m tests.soak.application HANDLER DIRECTORY SEED SESSION_TIMEOUT HOSTS`. It works until
+there is a file `stop` in the directory, and writes its history there.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from tests.soak.history import ACKNOWLEDGED, FAILED, UNKNOWN, Held, History
@@ -95,43 +96,44 @@ def holders(evidence: Evidence) -> Iterator[str]:
 
     Clocks cannot show it: two processes' beliefs are to be compared while one of them stands
     still. The order of transactions can. A holder believed from the transaction `first`, the
-    last that its client had seen, to `last`, its last write before the release. Its node (the
-    guard) was the lock's: of all the guards that exist after a transaction, the lowest holds. So
-    it is enough that the guard was there from `first` to `last`, and that all lower ones had gone
-    by `first`: they do not come back, and two guards are not the lowest at once.
+    last that its client had seen, to `last`, its last write before the release. It is enough
+    that its node (the guard) was there all the while, and that the guards of earlier holders,
+    which are lower, had gone by `first`: they do not come back.
     A session ends by a transaction too, which ends its guards. A holder whose guard went so is
     excused from then on: it could not know, and no longer has its session.
     """
-    by_path: defaultdict[str, list[Life]] = defaultdict(list)
-    for life in evidence.lives:
-        by_path[life.path].append(life)
-    free_since = _free_since(evidence.lives)
-    for held in evidence.history.held:
-        own = [life for life in by_path[held.guard] if life.data.decode() == held.token]
-        if not own:
+    history = evidence.history
+    tokens = {(held.guard, held.token) for held in history.held}
+    guards: dict[tuple[str, str], Life] = {}
+    for life in sorted(evidence.lives, key=lambda life: life.created):
+        name = life.path, life.data.decode()
+        if name in tokens:  # where a holder made its guard again, it believes in the last one
+            guards[name] = life
+    free_since = _free_since(guards.values())
+    for held in history.held:
+        guard = guards.get((held.guard, held.token))
+        if guard is None:
             yield f"{_who(held)}, and its guard has never been there"
             continue
-        # Where a holder made its guard again, it believes in the last one.
-        life = max(own, key=lambda life: life.created)
-        if life.is_over(held.first) and life.with_session:
+        if guard.with_session and guard.is_over(held.first):
             continue
-        if life.is_over(held.last) and not life.with_session:
-            yield f"{_who(held)}, and its guard had been deleted at {life.deleted:#x}"
-        if held.alone and free_since[life] > held.first:
-            yield f"{_who(held)}, and another held it until {free_since[life]:#x}"
+        if not guard.with_session and guard.is_over(held.last):
+            yield f"{_who(held)}, and its guard had been deleted at {guard.deleted:#x}"
+        if held.alone and free_since[guard] > held.first:
+            yield f"{_who(held)}, and somebody else's guard was there until {free_since[guard]}"
 
 
-def _free_since(lives: Sequence[Life]) -> dict[Life, float]:
+def _free_since(guards: Iterable[Life]) -> dict[Life, float]:
     """Return for each guard the transaction that ended the last of its lower siblings."""
     siblings: defaultdict[str, list[Life]] = defaultdict(list)
-    for life in lives:
-        siblings[life.path.rpartition("/")[0]].append(life)
+    for guard in guards:
+        siblings[guard.path.rpartition("/")[0]].append(guard)
     found: dict[Life, float] = {}
     for family in siblings.values():
         latest = 0.0
-        for life in sorted(family, key=lambda life: life.path[-10:]):  # the sequence number
-            found[life] = latest
-            latest = max(latest, float("inf") if life.deleted is None else life.deleted)
+        for guard in sorted(family, key=lambda guard: guard.path[-10:]):  # the sequence number
+            found[guard] = latest
+            latest = max(latest, inf if guard.deleted is None else guard.deleted)
     return found
 
 

@@ -88,8 +88,8 @@ def run(
         say("what is left, by the servers' account")
         remains = _remains(ensemble.hosts)
         ensemble.stop()
-        logs = [server.transaction_logs() for server in ensemble.servers]
-        lives = transactions.lives(transactions.committed(logs, paths.is_guard))
+        logs = [log for server in ensemble.servers for log in server.transaction_logs()]
+        lives = transactions.lives(transactions.merged(logs, paths.is_guard))
         return Evidence(load(directory / HISTORY), remains, lives, SESSION_TIMEOUT, allowed)
 
 

@@ -1,7 +1,7 @@
 """A proxy in front of each server, in a process of its own, that breaks connections on demand.
 
-`python -m tests.soak.proxy SEED CONTROL_PORT LISTEN:TARGET...`. It obeys lines of JSON on the control
-port, and answers each with an empty line when that is done.
+`python -m tests.soak.proxy SEED CONTROL_PORT LISTEN:TARGET...`. It obeys lines of JSON on the
+control port, and answers each with an empty line when that is done.
 """
 
 from __future__ import annotations

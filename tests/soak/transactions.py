@@ -6,7 +6,6 @@ The format is that of `org.apache.zookeeper.server.persistence.FileTxnLog` and o
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ class Change(NamedTuple):
 
 
 class Transaction(NamedTuple):
-    """A committed transaction, as far as this is interested in it."""
+    """A transaction, as far as this is interested in it."""
 
     zxid: int
     session: int
@@ -56,21 +55,14 @@ class Life:
         return self.deleted is not None and self.deleted <= zxid
 
 
-def committed(
-    servers: Iterable[Iterable[Path]], wanted: Callable[[str], bool]
-) -> list[Transaction]:
-    """Return the transactions on wanted paths, and ends of sessions, in their order.
+def merged(logs: Iterable[Path], wanted: Callable[[str], bool]) -> list[Transaction]:
+    """Return the transactions on wanted paths, and the ends of sessions, in their order.
 
-    A leader commits what a majority has in its logs, and nobody deletes that. What one server
-    alone has was proposed by a leader that died, and may have been given up.
+    They are those of every server: one that was sent a snapshot lacks what that has. So there
+    can be some among them that a leader proposed and took to its grave. No client was told of
+    them: whoever looks at what clients believed is not misled.
     """
-    logs = [list(server) for server in servers]
-    found = Counter(
-        transaction
-        for server in logs
-        for transaction in {entry for log in server for entry in read(log, wanted)}
-    )
-    return sorted(entry for entry, times in found.items() if times > len(logs) // 2)
+    return sorted({transaction for log in logs for transaction in read(log, wanted)})
 
 
 def read(log: Path, wanted: Callable[[str], bool]) -> Iterator[Transaction]:
