@@ -24,8 +24,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tests/soak/run.sh",
         description="100 greenlets on 10 clients work on a ZooKeeper of three servers, while "
-        "these, the connections and the process itself are broken. Prints what it took over time, and "
-        "what does not hold; ends with 1 if anything does not.",
+        "these, the connections and the process itself are broken. Prints what it took over time "
+        "and what does not hold; ends with 1 if anything does not.",
     )
     parser.add_argument("--minutes", type=float, default=3.0, metavar="N", help="3 unless given")
     parser.add_argument("--seed", type=int, help="of the faults and the workload; printed")
@@ -60,7 +60,7 @@ def main() -> int:
 
     def say(text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - began), 60)
-        print(f"[{minutes}:{seconds:02}/{arguments.minutes:g}:00] {text}", file=sys.stderr)
+        print(f"[{minutes}:{seconds:02} of {arguments.minutes:g} min] {text}", file=sys.stderr)
 
     say(f"seed {arguments.seed}, handler {arguments.handler}; log: {arguments.log}")
     plan = engine.Plan(

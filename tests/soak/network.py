@@ -6,16 +6,17 @@ import json
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+import time
 from pathlib import Path
 from typing import Final
 
 from tests import children
 from tests.ports import free_block
 from tests.soak.proxy import HOST
-from tests.support import ROOT, wait_until
+from tests.support import ROOT
 
 _START_TIMEOUT: Final = 20.0
+_POLL_INTERVAL: Final = 0.02
 _ANSWER_TIMEOUT: Final = 20.0
 
 
@@ -27,11 +28,8 @@ class Network:
         self._ports = [self._control_port + 1 + number for number in range(len(targets))]
         self._process = self._spawn(targets, seed, log)
         try:
-            self._control = wait_until(
-                self._connect,
-                _START_TIMEOUT,
-                message=lambda: f"the proxy has not come up: {log.read_text()}",
-            )
+            # Listening to orders is the last that it begins to do.
+            self._control = self._connect(log)
         except BaseException:
             children.kill(self._process)
             raise
@@ -76,7 +74,12 @@ class Network:
         with log.open("wb") as output:
             return children.spawn([sys.executable, *arguments], stdout=output, cwd=ROOT)
 
-    def _connect(self) -> socket.socket | None:
-        with suppress(ConnectionRefusedError):
-            return socket.create_connection((HOST, self._control_port), _ANSWER_TIMEOUT)
-        return None
+    def _connect(self, log: Path) -> socket.socket:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while True:
+            try:
+                return socket.create_connection((HOST, self._control_port), _ANSWER_TIMEOUT)
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise RuntimeError(f"the proxy has not come up: {log.read_text()}") from None
+                time.sleep(_POLL_INTERVAL)

@@ -6,6 +6,7 @@ The format is that of `org.apache.zookeeper.server.persistence.FileTxnLog` and o
 from __future__ import annotations
 
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,8 @@ _ENTRY: Final = struct.Struct(">qi")  # checksum, length
 _HEADER: Final = struct.Struct(">qiqqi")  # session, cxid, zxid, time, type
 _NUMBER: Final = struct.Struct(">i")
 
-_CREATES: Final = frozenset({1, 15, 19, 21})  # create, create2, createContainer, createTTL
-_DELETES: Final = frozenset({2, 20})  # delete, deleteContainer
+_CREATES: Final = frozenset({1, 15})  # create, create2
+_DELETE: Final = 2
 _MULTI: Final = 14
 _CLOSE_SESSION: Final = -11
 
@@ -27,6 +28,7 @@ class Change(NamedTuple):
 
     path: str
     data: bytes | None
+    is_ephemeral: bool = False
 
 
 class Transaction(NamedTuple):
@@ -62,7 +64,8 @@ def merged(logs: Iterable[Path], wanted: Callable[[str], bool]) -> list[Transact
     can be some among them that a leader proposed and took to its grave. No client was told of
     them: whoever looks at what clients believed is not misled.
     """
-    return sorted({transaction for log in logs for transaction in read(log, wanted)})
+    found = {transaction for log in logs for transaction in read(log, wanted)}
+    return sorted(found, key=lambda transaction: transaction.zxid)
 
 
 def read(log: Path, wanted: Callable[[str], bool]) -> Iterator[Transaction]:
@@ -87,21 +90,23 @@ def read(log: Path, wanted: Callable[[str], bool]) -> Iterator[Transaction]:
 
 
 def lives(transactions: Iterable[Transaction]) -> list[Life]:
-    """Return the life of each ephemeral node that the transactions created."""
+    """Return the life of each node that the transactions created."""
     ended: list[Life] = []
     alive: dict[str, Life] = {}
-    for transaction in transactions:
-        for path, data in transaction.changes:
+    ephemeral: defaultdict[int, set[str]] = defaultdict(set)
+    for zxid, session, ends_session, changes in transactions:
+        for path, data, is_ephemeral in changes:
             if data is not None:
-                alive[path] = Life(path, data, transaction.session, transaction.zxid)
+                alive[path] = Life(path, data, session, zxid)
+                if is_ephemeral:
+                    ephemeral[session].add(path)
             elif path in alive:
-                ended.append(replace(alive.pop(path), deleted=transaction.zxid))
-        if transaction.ends_session:
-            session, zxid = transaction.session, transaction.zxid
-            orphans = [life for life in alive.values() if life.session == session]
+                life = alive.pop(path)
+                ephemeral[life.session].discard(path)
+                ended.append(replace(life, deleted=zxid))
+        if ends_session:
+            orphans = [alive.pop(path) for path in ephemeral.pop(session, ())]
             ended += [replace(life, deleted=zxid, with_session=True) for life in orphans]
-            for life in orphans:
-                del alive[life.path]
     return ended + list(alive.values())
 
 
@@ -116,6 +121,10 @@ class _Fields:
         self._content = self._content[_NUMBER.size :]
         return int(number)
 
+    def flag(self) -> bool:
+        flag, self._content = self._content[0], self._content[1:]
+        return bool(flag)
+
     def buffer(self) -> memoryview:
         length = max(0, self.number())  # -1 stands for none
         taken, self._content = self._content[:length], self._content[length:]
@@ -127,8 +136,11 @@ class _Fields:
 
 def _changes(kind: int, fields: _Fields) -> Iterator[Change]:
     if kind in _CREATES:
-        yield Change(fields.text(), bytes(fields.buffer()))
-    elif kind in _DELETES:
+        path, data = fields.text(), bytes(fields.buffer())
+        for _ in range(fields.number()):  # of its ACL: permissions, scheme, identity
+            fields.number(), fields.text(), fields.text()
+        yield Change(path, data, fields.flag())
+    elif kind == _DELETE:
         yield Change(fields.text(), None)
     elif kind == _MULTI:
         for _ in range(fields.number()):

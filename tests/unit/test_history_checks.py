@@ -240,16 +240,18 @@ def test_every_check_is_tested_here(good: Evidence) -> None:
     assert [check.__name__ for check in CHECKS if f'"{check.__name__}"' not in source] == []
 
 
-def test_the_lives_of_guards_end_by_a_delete_or_with_their_session() -> None:
+def test_a_node_ends_by_a_delete_or_with_its_session() -> None:
     """Nodes of one path that follow each other are told apart."""
     transactions = [
-        Transaction(1, 7, False, (Change("/a", b"x"), Change("/b", b"y"))),
+        Transaction(1, 7, False, (Change("/a", b"x", True), Change("/b", b"y", True))),
         Transaction(2, 8, False, (Change("/a", None),)),
-        Transaction(3, 8, False, (Change("/a", b"z"),)),
+        Transaction(3, 8, False, (Change("/a", b"z", True), Change("/c", b"-"))),
         Transaction(4, 7, True, ()),
+        Transaction(5, 8, True, ()),
     ]
-    assert sorted(lives(transactions), key=lambda life: life.created * 10 + len(life.path)) == [
+    assert lives(transactions) == [
         Life("/a", b"x", 7, 1, 2),
         Life("/b", b"y", 7, 1, 4, with_session=True),
-        Life("/a", b"z", 8, 3),
+        Life("/a", b"z", 8, 3, 5, with_session=True),
+        Life("/c", b"-", 8, 3),
     ]
