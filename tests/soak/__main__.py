@@ -48,6 +48,25 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
+class _Progress:
+    """Tells on stderr how far a run is, in whole lines."""
+
+    def __init__(self, minutes: float) -> None:
+        self._minutes = minutes
+        self._start = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
+        print(f"[{minutes}:{seconds:02} of {self._minutes:g} min] {text}", file=sys.stderr)
+
+
+def _caption(arguments: argparse.Namespace) -> str:
+    return (
+        f"tests/soak/run.sh --minutes {arguments.minutes:g} --seed {arguments.seed} "
+        f"--handler {arguments.handler}, {datetime.now().astimezone():%Y-%m-%d %H:%M %z}"
+    )
+
+
 def main() -> int:
     """Run, print and draw; return 1 when something does not hold."""
     # Set even where it was ignored, as in a job that a script runs in the background.
@@ -56,12 +75,7 @@ def main() -> int:
     arguments = _arguments()
     for file in (arguments.picture, arguments.log):
         file.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        minutes, seconds = divmod(int(time.monotonic() - began), 60)
-        print(f"[{minutes}:{seconds:02} of {arguments.minutes:g} min] {text}", file=sys.stderr)
-
+    say = _Progress(arguments.minutes)
     say(f"seed {arguments.seed}, handler {arguments.handler}; log: {arguments.log}")
     plan = engine.Plan(
         arguments.handler, arguments.seed, seconds=arguments.minutes * 60, log=arguments.log
@@ -76,11 +90,7 @@ def main() -> int:
         return 2
     broken = violations(evidence)
     print(report.text(evidence, broken))
-    caption = (
-        f"tests/soak/run.sh --minutes {arguments.minutes:g} --seed {arguments.seed} "
-        f"--handler {arguments.handler}, {datetime.now().astimezone():%Y-%m-%d %H:%M %z}"
-    )
-    picture.draw(evidence.history, caption, arguments.picture)
+    picture.draw(evidence.history, _caption(arguments), arguments.picture)
     say(f"wrote {arguments.picture}")
     return 1 if broken else 0
 

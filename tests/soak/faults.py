@@ -42,11 +42,13 @@ def _kill(scene: Scene, *victims: ZooKeeper) -> None:
 
 def kill_leader(scene: Scene) -> None:
     """Kill the leader, and start it again."""
+    scene.ensemble.wait_until_complete()
     _kill(scene, scene.ensemble.leader())
 
 
 def kill_follower(scene: Scene) -> None:
     """Kill a follower, and start it again."""
+    scene.ensemble.wait_until_complete()
     _kill(scene, scene.random.choice(scene.ensemble.followers()))
 
 
@@ -56,6 +58,7 @@ def lose_quorum(scene: Scene) -> None:
 
 
 def _pause_leader(scene: Scene, timeouts: float) -> None:
+    scene.ensemble.wait_until_complete()
     leader = scene.ensemble.leader()
     leader.pause()
     time.sleep(timeouts * scene.session_timeout)

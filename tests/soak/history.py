@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -185,7 +184,6 @@ class Recorder:
         # A line is one write to a descriptor in append mode: nobody's lines are mixed with it.
         self._descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._numbers = iter(range(1 << 62))
-        self.now: Callable[[], float] = time.monotonic
 
     def add(self, record: Record) -> None:
         """Append a record."""
@@ -214,7 +212,7 @@ class Attempt:
         self.error = ""
 
     def __enter__(self) -> Attempt:
-        values = {**asdict(self._invoked), "time": self._recorder.now()}
+        values = {**asdict(self._invoked), "time": time.monotonic()}
         self._recorder.add(Invoked(**values))
         return self
 
@@ -230,6 +228,6 @@ class Attempt:
             self.error = error_name(error)
             refused = self.error in REFUSALS or not self.at_stake
             self.outcome = FAILED if refused else UNKNOWN
-        number, now = self._invoked.number, self._recorder.now()
+        number, now = self._invoked.number, time.monotonic()
         self._recorder.add(Returned(number, self.outcome, self.error, now))
         return True

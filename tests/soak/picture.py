@@ -31,7 +31,7 @@ def draw(history: History, caption: str, file: Path) -> None:
     start = history.samples[0].time
     minutes = [(sample.time - start) / 60 for sample in history.samples]
     curves: tuple[tuple[str, dict[str, list[float]]], ...] = (
-        ("Resident memory, MiB", {"": [s.memory / _MIB for s in history.samples]}),
+        ("Resident memory, MiB", {"_memory": [s.memory / _MIB for s in history.samples]}),
         (
             "Descriptors and threads",
             {
@@ -87,5 +87,12 @@ def _finish(axes: Axes, title: str, history: History, start: float) -> None:
     axes.tick_params(colors=_TEXT, length=0)
     axes.spines[:].set_color(_BORDER)
     axes.spines[["top", "right"]].set_visible(False)
-    if any(not label.startswith("_") for label in axes.get_legend_handles_labels()[1] if label):
-        axes.legend(loc="upper left", facecolor=_CARD, edgecolor=_BORDER, labelcolor=_TEXT)
+    handles, labels = axes.get_legend_handles_labels()
+    if any(labels):
+        # Above the curves, where it hides none.
+        place: dict[str, Any] = {
+            "loc": "lower right",
+            "bbox_to_anchor": (1, 1),
+            "ncols": len(labels),
+        }
+        axes.legend(handles, labels, labelcolor=_TEXT, frameon=False, **place)
