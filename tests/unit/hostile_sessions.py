@@ -40,31 +40,34 @@ class Outcome:
     """kazoo gave the session up, and the client had to be started again."""
 
 
-def play(attacks: Sequence[Attack], on_threads: bool = False, **options: Any) -> Outcome:
+def play(
+    attacks: Sequence[Attack],
+    on_threads: bool = False,
+    session_timeout: float = SESSION_TIMEOUT,
+) -> Outcome:
     """Have requests in flight while the peer attacks; then see that the client still works.
 
     Fails if a request, the reconnection, ``stop()`` or a new start does not end in time.
     """
-    schedule = replace(AT_ONCE, session_timeout=SESSION_TIMEOUT)
+    schedule = replace(AT_ONCE, session_timeout=session_timeout)
     with ScriptedPeer(schedule, attacks) as peer:
         if not on_threads:
-            return _Session(peer.hosts, gevent.sleep, options).play()
+            return _Session(peer.hosts, gevent.sleep, session_timeout).play()
         # The peer lives in this thread's event loop, which a blocked thread would stop.
-        session = _Session(peer.hosts, time.sleep, options)
+        session = _Session(peer.hosts, time.sleep, session_timeout)
         outcome: Outcome = gevent.get_hub().threadpool.apply(session.play)
         return outcome
 
 
 class _Session:
     def __init__(
-        self, hosts: str, sleep: Callable[[float], object], options: dict[str, Any]
+        self, hosts: str, sleep: Callable[[float], object], session_timeout: float
     ) -> None:
         self._sleep = sleep
         self._client = KazooClient(
             hosts,
-            timeout=SESSION_TIMEOUT,
+            timeout=session_timeout,
             connection_retry={"max_tries": -1, "delay": 0.001, "max_delay": 0.01},
-            **options,
         )
 
     def play(self) -> Outcome:
