@@ -212,7 +212,8 @@ def test_a_lost_connection_fails_what_is_in_flight_and_comes_back(
         result.get(timeout=10)
     wait_for(client, lambda: KazooState.SUSPENDED in states)
     zk_server.restart()
-    wait_for(client, lambda: client.connected, timeout=20)
+    # An attempt that meets the server half started lasts as long as the session may.
+    wait_for(client, lambda: client.connected, timeout=60)
     assert states[-1] == KazooState.CONNECTED
     assert client.client_id[0] == session
     assert client.retry(client.exists, "/") is not None
