@@ -39,6 +39,12 @@ def check_kazoo() -> None:
         )
 
 
+def compares_host_names() -> bool:
+    """Return whether this kazoo knows ``check_hostname``, as it does since 2.11."""
+    version = installed("kazoo")
+    return version is None or _numbers(version) >= (2, 11)
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(digits) for digits in re.findall(r"\d+", version)[:3])
 

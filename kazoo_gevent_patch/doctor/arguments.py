@@ -7,6 +7,8 @@ import math
 import os
 from dataclasses import dataclass
 
+from kazoo_gevent_patch._versions import compares_host_names
+
 
 @dataclass(frozen=True)
 class Target:
@@ -80,6 +82,8 @@ def target_of(options: argparse.Namespace, parser: argparse.ArgumentParser) -> T
                 parser.error(f"{_flag(other)} needs {_flag(needed)}")
     if options.no_verify and options.check_hostname:
         parser.error("--check-hostname cannot be had with --no-verify")
+    if options.check_hostname and not compares_host_names():
+        parser.error("--check-hostname needs kazoo 2.11 or newer")
     if options.hosts is None:
         return None
     try:
@@ -104,13 +108,14 @@ def _parse(hosts: str) -> tuple[tuple[tuple[str, int], ...], str]:
 
 
 def _tls(options: argparse.Namespace) -> dict[str, object]:
+    names = {"check_hostname": True} if options.check_hostname else {}
     return {
         "use_ssl": True,
         "ca": options.ca,
         "certfile": options.cert,
         "keyfile": options.key,
         "verify_certs": not options.no_verify,
-        "check_hostname": options.check_hostname,
+        **names,
     }
 
 

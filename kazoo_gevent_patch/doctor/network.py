@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 from gevent import socket
 
+from kazoo_gevent_patch._versions import compares_host_names
 from kazoo_gevent_patch.doctor.findings import Finding, Level
 from kazoo_gevent_patch.doctor.visit import Visit
 from kazoo_gevent_patch.handler import SequentialGeventHandler
@@ -72,10 +73,12 @@ def handshake(visit: Visit) -> Finding:
 
 def _open(visit: Visit, server: _Server, ip: str, *, use_tls: bool) -> Any:
     host, port = server
-    tls = visit.target.tls if use_tls else {}
+    options: dict[str, object] = {"hostname": host} if compares_host_names() else {}
+    if use_tls:
+        options.update(visit.target.tls)
     # In the way that the client's connection is opened, so that what fails there fails here.
     return SequentialGeventHandler().create_connection(
-        address=(ip, port), hostname=host, timeout=visit.target.timeout, **tls
+        address=(ip, port), timeout=visit.target.timeout, **options
     )
 
 

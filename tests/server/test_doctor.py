@@ -18,7 +18,7 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import READ_ACL_UNSAFE
 
-from kazoo_gevent_patch._versions import TESTED, beyond_tested
+from kazoo_gevent_patch._versions import TESTED, beyond_tested, compares_host_names
 from tests.ports import free_block
 from tests.support import run_python
 from tests.zookeeper import ZooKeeper
@@ -174,8 +174,9 @@ def test_tls_is_checked_with_kazoos_settings(tls_hosts: tuple[str, str, str]) ->
     found = _doctor(*tls, code=2)
     assert "CERTIFICATE_VERIFY_FAILED" in found["TLS"]["text"]
     assert "--ca" in found["TLS"]["advice"]
-    found = _doctor(*tls, "--ca", certificate, "--check-hostname", code=2)
-    assert "127.0.0.1" in found["TLS"]["text"]
+    if compares_host_names():
+        found = _doctor(*tls, "--ca", certificate, "--check-hostname", code=2)
+        assert "127.0.0.1" in found["TLS"]["text"]
 
 
 def test_tls_and_plain_ports_that_are_mixed_up_are_told(tls_hosts: tuple[str, str, str]) -> None:

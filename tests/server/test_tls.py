@@ -8,7 +8,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from kazoo_gevent_patch._versions import compares_host_names
 from tests.dribble import DribblingProxy
 from tests.ports import free_block
 from tests.server.conftest import MakeClient
@@ -81,6 +82,19 @@ def own(certificate: str, **options: object) -> dict[str, Any]:
     return {"certfile": certificate, "keyfile": certificate, **options}
 
 
+def cases(table: Mapping[str, Any]) -> list[Any]:
+    """Return the rows of a table as parameters; kazoo compares host names since 2.11."""
+    too_old = pytest.mark.skipif(not compares_host_names(), reason="needs kazoo 2.11")
+    return [
+        pytest.param(
+            *(row if isinstance(row, tuple) else (row,)),
+            id=name,
+            marks=[too_old] if "host name" in name else [],
+        )
+        for name, row in table.items()
+    ]
+
+
 ACCEPTED: dict[str, Options] = {
     "known authority": lambda servers: {
         "hosts": f"{HOST}:{servers.port}",
@@ -108,7 +122,7 @@ ACCEPTED: dict[str, Options] = {
 }
 
 
-@pytest.mark.parametrize("options", ACCEPTED.values(), ids=list(ACCEPTED))
+@pytest.mark.parametrize("options", cases(ACCEPTED))
 def test_a_session_over_tls(options: Options, servers: Servers, make_client: MakeClient) -> None:
     """Requests and watches work with what the parameter says."""
     client = make_client(use_ssl=True, **options(servers))
@@ -161,7 +175,7 @@ REFUSED: dict[str, tuple[Options, str]] = {
 }
 
 
-@pytest.mark.parametrize(("options", "reason"), REFUSED.values(), ids=list(REFUSED))
+@pytest.mark.parametrize(("options", "reason"), cases(REFUSED))
 def test_no_session_without_trust(
     options: Options,
     reason: str,
@@ -242,7 +256,7 @@ ERRORS: dict[str, tuple[Options, type[Exception], str]] = {
 }
 
 
-@pytest.mark.parametrize(("options", "error", "reason"), ERRORS.values(), ids=list(ERRORS))
+@pytest.mark.parametrize(("options", "error", "reason"), cases(ERRORS))
 def test_an_error_is_of_the_same_class(
     options: Options,
     error: type[Exception],
