@@ -572,7 +572,7 @@ def child():
     zk.stop()
 
 children = [in_child(child), in_child(child)]
-zk.start()
+wait_until(lambda: zk.connected)
 assert zk.exists("/")
 assert statuses(children) == [0, 0]
 zk.stop()
