@@ -49,7 +49,7 @@ PATCHES: Final = (
         module="kazoo.protocol.connection",
         target="ConnectionHandler.start",
         how="wrap",
-        replacement="client:connection_start",
+        replacement="protocol:start",
         why="Requests right after start_async() find the client closed until the connection "
         "greenlet has run; a thread mostly wins that race.",
     ),
@@ -68,7 +68,7 @@ PATCHES: Final = (
         module="kazoo.protocol.connection",
         target="ConnectionHandler._expand_client_hosts",
         how="wrap",
-        replacement="client:expand_client_hosts",
+        replacement="protocol:expand_client_hosts",
         why="Looks the names of servers up with the socket.getaddrinfo of kazoo's import, and "
         "a slow answer stops the event loop.",
     ),
@@ -76,7 +76,7 @@ PATCHES: Final = (
         module="kazoo.protocol.connection",
         target="ConnectionHandler._connect",
         how="wrap",
-        replacement="client:connect",
+        replacement="protocol:connect",
         why="A program that stops the event loop loses its sessions, and nobody tells it why "
         "(kazoo issues 285 and 286). Tells the watch for that the negotiated time-out.",
     ),
@@ -126,7 +126,7 @@ PATCHES: Final = (
         module="kazoo.protocol.connection",
         target="ConnectionHandler._connect_loop",
         how="wrap",
-        replacement="client:connect_loop",
+        replacement="protocol:connect_loop",
         why="A signal handler's KeyboardInterrupt or SystemExit may be raised in the "
         "connection greenlet and would end the session.",
     ),
