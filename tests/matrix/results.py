@@ -30,7 +30,7 @@ the oldest versions here; newer releases than the newest are allowed, and not te
 
 {table}
 
-What cannot be installed together:
+What does not go together:
 
 {impossible}
 

@@ -13,7 +13,7 @@ from tests.support import ROOT
 
 
 def test_every_pair_is_in_a_cell_or_impossible() -> None:
-    """Two versions of different things meet in a cell, unless they cannot be installed."""
+    """Two versions of different things meet in a cell, unless they do not go together."""
     all_pairs = {
         frozenset(pair)
         for one, other in combinations(LEVELS, 2)
