@@ -1,7 +1,8 @@
 """Runs the suite on the tested versions, and on the package as it is shipped.
 
 ``nox -s cell`` runs every cell of ``tests/matrix``, ``nox -s table`` writes their results to
-``docs/versions.md``, ``nox -s package`` checks and tests what a release would upload.
+``docs/versions.md``, ``nox -s package`` checks and tests what a release would upload, and
+``nox -s docs`` builds the documents.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ SUITE = [
     "tests/process/test_plugin.py",
     # What is left out tests the tests, or takes its time on what no version changes.
     "--ignore=tests/server/test_harness.py",
+    "--ignore=tests/unit/test_docs.py",
     "--ignore=tests/unit/test_schedules.py",
 ]
 RESULTS = ROOT / "build" / "matrix"
-REQUIREMENTS = nox.project.dependency_groups(
-    nox.project.load_toml(ROOT / "pyproject.toml"), "suite"
-)
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+REQUIREMENTS = nox.project.dependency_groups(PROJECT, "suite")
 
 nox.options.sessions = ["cell", "table"]
 nox.options.stop_on_first_error = False
@@ -107,3 +108,10 @@ def package(session: nox.Session) -> None:
     session.run("python", "-m", "twine", "check", "--strict", *map(str, built.iterdir()))
     session.install(*map(str, built.glob("*.whl")), "gunicorn", *REQUIREMENTS)
     run_suite(session, "-q", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documents into build/site; a link or an anchor that leads nowhere fails."""
+    session.install(*nox.project.dependency_groups(PROJECT, "docs"))
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})

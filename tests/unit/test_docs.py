@@ -1,0 +1,94 @@
+"""What the documents say of this project holds: links, tests and messages are there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PACKAGE = ROOT / "kazoo_gevent_patch"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS = [*PAGES, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
+
+LINK = re.compile(r"\[(?P<text>[^][]*)\]\((?P<target>[^)\s]+)\)")
+CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def links(document: Path) -> list[tuple[str, Path]]:
+    """Return the texts and the targets of the links that stay in the repository."""
+    return [
+        (match["text"], document.parent / match["target"].partition("#")[0])
+        for match in LINK.finditer(CODE.sub("", document.read_text()))
+        if not match["target"].startswith(("https:", "#"))
+    ]
+
+
+@cache
+def functions(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def rows(page: Path) -> list[str]:
+    """Return the rows of a page's tables, without their headings."""
+    found = re.findall(r"^\|[- |]+\|\n((?:\|.*\n)+)", page.read_text(), re.MULTILINE)
+    return [row for table in found for row in table.splitlines()]
+
+
+@cache
+def texts() -> tuple[str, ...]:
+    """Return every string in the package's sources, and the names of its classes."""
+    nodes = [
+        node for path in PACKAGE.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))
+    ]
+    strings = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    classes = [node.name for node in nodes if isinstance(node, ast.ClassDef)]
+    return (*(text for text in strings if isinstance(text, str)), *classes)
+
+
+def our_messages() -> list[str]:
+    """Return the messages that the page of symptoms says are ours."""
+    ours = TROUBLESHOOTING.read_text().partition("## Messages of this package")[2]
+    return re.findall(r"^### `(.+?)`", ours, re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    """In the repository as in the built pages."""
+    missing = [str(target) for _, target in links(document) if not target.exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_test_that_is_named_in_a_link_exists(page: Path) -> None:
+    """The text of the link is a function of the file that it leads to."""
+    named = [(text.strip("`"), path) for text, path in links(page) if text.startswith("`test_")]
+    assert not [test for test, path in named if test not in functions(path)]
+
+
+def test_every_row_of_the_compatibility_tables_links_to_its_test() -> None:
+    """A claim without a test is none."""
+    claims = rows(ROOT / "docs" / "compatibility.md")
+    assert len(claims) > 40
+    assert not [claim for claim in claims if "(../tests/" not in claim]
+
+
+def test_there_are_messages_of_ours_to_look_up() -> None:
+    """Or the next test would hold whatever the page says."""
+    assert len(our_messages()) > 10
+
+
+@pytest.mark.parametrize("message", our_messages())
+def test_every_message_of_ours_is_in_the_source(message: str) -> None:
+    """To the letter; what varies is written as an ellipsis or as a number's place."""
+    pieces = [piece.strip() for piece in message.split("…")]
+    assert all(any(piece in text for text in texts()) for piece in pieces), pieces
