@@ -77,7 +77,7 @@ def _no_traceback_of_ours() -> Iterator[None]:
     assert seen == []
 
 
-def play_seeds(cases: int) -> None:
+def play_seeds(cases: int, caplog: pytest.LogCaptureFixture) -> None:
     """Play that many sessions, many at a time: most of a session is waiting."""
     pool = gevent.pool.Pool(AT_A_TIME)
     before = psutil.Process().memory_info().rss
@@ -85,6 +85,7 @@ def play_seeds(cases: int) -> None:
         for first in range(0, cases, FEW_CASES):
             seeds = range(first, min(first + FEW_CASES, cases))
             assert [failure for failure in pool.imap_unordered(failure_of, seeds) if failure] == []
+            caplog.clear()  # the records hold tracebacks, and those the clients
             gc.collect()  # kazoo's clients are cycles, of which a program does not make thousands
             assert psutil.Process().memory_info().rss - before < MOST_MEMORY
 
@@ -98,16 +99,16 @@ def failure_of(seed: int) -> str | None:
     return None
 
 
-def test_sessions_from_seeds_end_and_go_on() -> None:
+def test_sessions_from_seeds_end_and_go_on(caplog: pytest.LogCaptureFixture) -> None:
     """Every request ends, the client is connected again or says it is closed, and starts again."""
-    play_seeds(FEW_CASES)
+    play_seeds(FEW_CASES, caplog)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_many_sessions_from_seeds_end_and_go_on() -> None:
+def test_many_sessions_from_seeds_end_and_go_on(caplog: pytest.LogCaptureFixture) -> None:
     """The same for 10,000 seeds."""
-    play_seeds(CASES)
+    play_seeds(CASES, caplog)
 
 
 @settings(
