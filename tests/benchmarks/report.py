@@ -115,7 +115,7 @@ def _measured(results: Results, workload: Workload, contender: str) -> dict[str,
     if key in results.hung:
         return "hangs"
     if key in results.failed:
-        return f"fails: {results.failed[key]}"
+        return f"fails: {results.failed[key].splitlines()[-1]}"
     names = next(iter(results.samples[key].values()))
     summaries = {name: results.summary(*key, name) for name in names}
     return {name: _rounded(summary) for name, summary in summaries.items() if summary}
