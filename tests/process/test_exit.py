@@ -1,0 +1,143 @@
+"""A process ends when it is told to, whatever its clients and their server are at."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import children
+from tests.process.gunicorn_server import Gunicorn
+from tests.support import ROOT, wait_until
+from tests.zookeeper import ZooKeeper
+
+LIMIT = 5.0
+"""Seconds within which a process has to end."""
+
+BLOCK = """
+import gevent.event
+from kazoo.client import KazooClient
+
+def block(*_):
+    gevent.event.Event().wait()
+
+def occupy(client):
+    # Requests under way, and a callback of each type that never returns.
+    client.create("/node-", ephemeral=True, sequence=True)
+    client.exists("/", watch=block)
+    client.get_async("/").rawlink(block)
+    client.set("/", b"")
+    for _ in range(100):
+        client.get_async("/")
+"""
+
+PROGRAM = """
+import signal, sys
+{monkey}
+from kazoo_gevent_patch import patch_all; patch_all()
+{block}
+import gevent
+
+clients = [KazooClient({hosts!r}, timeout=30.0) for _ in range(5)]
+for client in clients:
+    client.start()
+    occupy(client)
+goes_on = True
+
+def end(*_):
+    global goes_on
+    goes_on = False
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+signal.signal(signal.SIGUSR1, end)
+print("ready", flush=True)
+while goes_on:
+    gevent.sleep(0.01)
+"""
+
+STATUSES = {
+    signal.SIGTERM: 0,  # sys.exit() in the signal's handler
+    signal.SIGINT: -signal.SIGINT,  # an exception nobody catches, which Python ends with
+    signal.SIGUSR1: 0,  # the end of the main module
+}
+
+SERVERS: dict[str, Callable[[ZooKeeper], None]] = {
+    "serves": lambda server: None,
+    "is paused": ZooKeeper.pause,
+    "is gone": ZooKeeper.kill,
+}
+
+
+@pytest.mark.parametrize("monkey", ["import gevent.monkey; gevent.monkey.patch_all()", ""])
+@pytest.mark.parametrize("happens", list(SERVERS))
+def test_a_program_ends_with_clients_open(
+    zk_server: ZooKeeper, tmp_path: Path, happens: str, monkey: str
+) -> None:
+    """However it ends, with callbacks that block, and whatever the server does."""
+    program = PROGRAM.format(monkey=monkey, block=BLOCK, hosts=zk_server.hosts)
+    outputs = {number: tmp_path / number.name for number in STATUSES}
+    with ExitStack() as at_end:
+        processes = {}
+        for number, output in outputs.items():
+            with output.open("wb") as stdout:
+                command = [sys.executable, "-c", program]
+                processes[number] = children.spawn(command, stdout=stdout, cwd=ROOT)
+            at_end.callback(children.kill, processes[number])
+        for output in outputs.values():
+            wait_until_ready(output)
+        SERVERS[happens](zk_server)
+        begin = time.monotonic()
+        for number, process in processes.items():
+            process.send_signal(number)
+        statuses = {number: process.wait(20) for number, process in processes.items()}
+        assert time.monotonic() - begin < LIMIT
+    assert statuses == STATUSES
+
+
+def wait_until_ready(output: Path) -> None:
+    """Wait until a program says so."""
+    wait_until(lambda: "ready" in output.read_text(), 30.0, message=output.read_text)
+
+
+APPLICATION = f"""
+import json, os
+{BLOCK}
+client = KazooClient(os.environ["TEST_HOSTS"], timeout=30.0)
+
+def app(environ, start_response):
+    if not client.connected:
+        client.start()
+        occupy(client)
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({{"pid": os.getpid()}}).encode()]
+"""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+def test_a_worker_of_gunicorn_ends_with_a_client_open(zk_server: ZooKeeper, tmp_path: Path) -> None:
+    """At each signal that ends one, with callbacks that block and a server that stands still."""
+    gunicorn = Gunicorn(
+        tmp_path,
+        application=APPLICATION,
+        configuration="from kazoo_gevent_patch.gunicorn import post_fork",
+        arguments=("-k", "gevent", "--workers", str(len(SIGNALS))),
+        env={"TEST_HOSTS": zk_server.hosts},
+    )
+    with gunicorn:
+        pids = gunicorn.answers_of_workers(lambda answers: len(answers) == len(SIGNALS))
+        workers = [psutil.Process(pid) for pid in pids]
+        zk_server.pause()
+        begin = time.monotonic()
+        for worker, number in zip(workers, SIGNALS, strict=True):
+            worker.send_signal(number)
+        _, alive = psutil.wait_procs(workers, timeout=20)
+        assert alive == []
+        assert time.monotonic() - begin < LIMIT
+        assert "Traceback" not in gunicorn.log
