@@ -27,7 +27,8 @@ def patch_all(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect")
     Works before or after kazoo is imported, and before, after or without
     ``gevent.monkey.patch_all()``; imports no part of kazoo. Clients built before, and not
     running, move over when they start. Calling it again does nothing; with other options,
-    those apply from then on, and one warning is logged.
+    those apply from then on, and one warning is logged. May be called from several threads at
+    once.
 
     :param replace_explicit: also replace an instance of one of kazoo's own two handlers
         (threading, gevent; not of a subclass) that the caller passed to ``KazooClient``.
@@ -37,8 +38,6 @@ def patch_all(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect")
     :raises ValueError: an option has a value that is not allowed.
     :raises kazoo_gevent_patch.errors.UnsupportedKazooError: kazoo is too old, or not what
         we know; nothing is patched then.
-
-    May be called from several threads at once.
     """
     options = Options(replace_explicit, fork)
     check_kazoo()

@@ -11,7 +11,7 @@ from typing import Any, Final
 import gevent.socket
 from gevent.monkey import get_original
 
-from kazoo_gevent_patch.events import READ, WRITE, DescriptorEvents
+from kazoo_gevent_patch.descriptor import READ, WRITE, DescriptorEvents
 from kazoo_gevent_patch.wake import WakeReader
 
 # gevent replaces these when it patches, by what runs the event loop.

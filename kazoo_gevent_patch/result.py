@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 import gevent.event
@@ -15,6 +15,7 @@ from greenlet import greenlet
 from kazoo.handlers.threading import KazooTimeoutError
 
 from kazoo_gevent_patch.callbacks import CallbackQueue
+from kazoo_gevent_patch.waiters import FAR_OFF
 from kazoo_gevent_patch.waiting import Waiter, call_in_hub
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ else:
     _GeventAsyncResult = gevent.event.AsyncResult
 
 _Callback = Callable[["AsyncResult"], object]
-
-FAR_OFF: Final = 10 * 365 * 86400.0
-"""Seconds that nobody waits."""
 
 
 class Completions(Protocol):
