@@ -26,6 +26,7 @@ SESSION_TIMEOUT: Final = 0.6
 LIMIT: Final = 30.0
 """Seconds after which a session hangs: many of its time-outs, and a busy machine."""
 
+_LOGGERS: Final = ("kazoo.client", "kazoo.handlers.gevent", "kazoo_gevent_patch")
 _OURS: Final = str(Path(kazoo_gevent_patch.__file__).parent)
 
 
@@ -115,14 +116,15 @@ def _result(request: Any) -> object:
     return value if isinstance(value, bool) else value[0]
 
 
-class _Tracebacks(logging.Handler):
+class _Tracebacks:
     def __init__(self) -> None:
-        super().__init__()
         self.ours: list[str] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def swallow(self, record: logging.LogRecord) -> bool:
+        """Take note of a record, and let no handler have it."""
         if record.exc_info:
             self.note(*record.exc_info)
+        return False
 
     def note(self, kind: Any, error: Any, trace: Any) -> None:
         frames = traceback.extract_tb(trace)
@@ -135,17 +137,18 @@ def our_tracebacks() -> Iterator[list[str]]:
     """Collect the errors that arose in this package and were logged, or ended a greenlet.
 
     kazoo logs what it cannot read with a traceback of its own, and ends its connection loop
-    with another: those are kazoo's, on any handler, and stay out of the output.
+    with another: those are kazoo's, on any handler. They stay out of the output, and out of
+    pytest's records, which would keep the clients in those tracebacks alive.
     """
     seen = _Tracebacks()
-    kazoo = logging.getLogger("kazoo")
     hub: Any = gevent.get_hub()
-    propagate, kazoo.propagate = kazoo.propagate, False
-    kazoo.addHandler(seen)
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(seen.swallow)
     hub.print_exception = lambda _, *exc_info: seen.note(*exc_info)
     try:
         yield seen.ours
     finally:
         del hub.print_exception
-        kazoo.removeHandler(seen)
-        kazoo.propagate = propagate
+        for logger in loggers:
+            logger.removeFilter(seen.swallow)
