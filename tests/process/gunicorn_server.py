@@ -55,17 +55,20 @@ class Gunicorn:
         self,
         directory: Path,
         *,
-        application: str,
+        application: str | None,
         configuration: str = "",
         arguments: tuple[str, ...] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
-        (directory / "application.py").write_text(application)
+        named: tuple[str, ...] = ()
+        if application is not None:  # else the configuration names what is in the directory
+            (directory / "application.py").write_text(application)
+            named = ("application:app",)
         (directory / "gunicorn.conf.py").write_text(textwrap.dedent(configuration))
         self._log = directory / "gunicorn.log"
         self._directory = directory
         self._port = free_block([0])
-        self._arguments = arguments
+        self._arguments = (*arguments, *named)
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._env = {**os.environ, "PYTHONPATH": path, **(env or {})}
 
@@ -74,7 +77,7 @@ class Gunicorn:
         command += ["--bind", f"127.0.0.1:{self._port}", "--graceful-timeout", "4"]
         with self._log.open("wb") as log:
             self._process = children.spawn(
-                [*command, *self._arguments, "application:app"],
+                [*command, *self._arguments],
                 stdout=log,
                 env=self._env,
                 cwd=self._directory,
@@ -89,10 +92,19 @@ class Gunicorn:
         """What gunicorn, its workers and the application have logged."""
         return self._log.read_text(errors="replace")
 
+    @property
+    def pid(self) -> int:
+        """The process id of the master."""
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """Where it serves, ending with a slash."""
+        return f"http://127.0.0.1:{self._port}/"
+
     def get(self) -> Answer:
         """Make one request."""
-        url = f"http://127.0.0.1:{self._port}/"
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(self.url, timeout=10) as response:
             answer: Answer = json.load(response)
             return answer
 

@@ -1,0 +1,37 @@
+"""gunicorn reads its settings from here; the import is the line that puts kazoo on gevent."""
+
+import signal
+
+import gevent
+
+from kazoo_gevent_patch.gunicorn import post_fork  # noqa: F401 - a setting of gunicorn's
+
+wsgi_app = "live_registry.application:app"
+worker_class = "gevent"
+workers = 3
+keepalive = 0  # a browser's idle connection must not hold up the end of a worker
+graceful_timeout = 3
+
+
+def leave():
+    from live_registry.application import membership
+
+    membership.leave()
+
+
+def post_worker_init(worker):
+    """On SIGTERM, leave, and only then stop; gunicorn alone would first wait for the streams."""
+
+    def stop(number, frame):
+        try:
+            leave()
+        finally:
+            worker.handle_exit(number, frame)
+
+    # In a greenlet: a signal handler must not wait.
+    signal.signal(signal.SIGTERM, lambda *received: gevent.spawn(stop, *received))
+
+
+def worker_int(worker):
+    """On Ctrl-C, leave before the worker ends."""
+    leave()

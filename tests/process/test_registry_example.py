@@ -1,0 +1,124 @@
+"""The registry example shows who is alive, to hundreds at once, and lets go of all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.handlers.threading import SequentialThreadingHandler
+
+from tests.process.gunicorn_server import Gunicorn
+from tests.process.registry import MEMBERS, PATIENCE, Streams, kill, page, pids, serving
+from tests.support import wait_until
+from tests.zookeeper import ZooKeeper
+
+STREAMS = 300
+OUT_OF_DATE = "Out of date"
+
+
+@pytest.fixture
+def observer(zookeeper_hosts: str, chroot: str) -> Iterator[KazooClient]:
+    """Give a client that sees what the workers leave behind."""
+    client = KazooClient(zookeeper_hosts + chroot, handler=SequentialThreadingHandler())
+    client.start()
+    yield client
+    client.stop()
+    client.close()
+
+
+def _status_of(server: Gunicorn, pid: int) -> dict[str, int]:
+    """Return a worker's status; whichever worker is free answers a request."""
+
+    def ask() -> dict[str, int]:
+        with urllib.request.urlopen(server.url + "status", timeout=10) as response:
+            status: dict[str, int] = json.load(response)
+        return status if status["pid"] == pid else {}
+
+    return wait_until(ask, timeout=PATIENCE)
+
+
+def test_hundreds_of_streams_on_one_worker_all_see_a_worker_come_and_go(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str
+) -> None:
+    """Other requests are answered meanwhile; closed streams are released."""
+    hosts = zookeeper_hosts + chroot
+    with serving(tmp_path, hosts, workers=1, streams=STREAMS) as server:
+        (first,) = pids(page(server))
+        with Streams(server, STREAMS) as streams:
+            streams.wait_for_last_events(lambda event: pids(event) == {first})
+            assert _status_of(server, first)["streams"] == STREAMS
+            with pytest.raises(urllib.error.HTTPError, match="503"):
+                urllib.request.urlopen(server.url + "events", timeout=10)
+
+            os.kill(server.pid, signal.SIGTTIN)  # one worker more
+            streams.wait_for_last_events(lambda event: len(pids(event)) == 2)
+            (second,) = pids(streams.last_events()[0]) - {first}
+            kill(second)
+            streams.wait_for_last_events(
+                lambda event: second not in pids(event) and len(pids(event)) == 2
+            )
+
+            streams.close(STREAMS // 2)
+            wait_until(
+                lambda: _status_of(server, first)["streams"] == STREAMS - STREAMS // 2,
+                timeout=PATIENCE,
+                sleep=lambda _: time.sleep(0.5),  # a connection for each question
+            )
+            assert server.stop() < 5
+            streams.wait_for_end()
+        assert "Traceback" not in server.log
+
+
+def test_a_worker_that_is_told_to_stop_leaves_before_it_ends(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str, observer: KazooClient
+) -> None:
+    """Nobody has to wait for its session to expire, though a stream was open."""
+    with serving(tmp_path, zookeeper_hosts + chroot, workers=2) as server:
+        with Streams(server, 4) as streams:
+            streams.wait_for_last_events(lambda event: len(pids(event)) == 2)
+            assert len(observer.get_children(MEMBERS)) == 2
+            assert server.stop() < 5
+            assert not observer.get_children(MEMBERS)
+            streams.wait_for_end()
+        assert "Traceback" not in server.log
+
+
+def test_the_page_is_whole_without_a_script(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str
+) -> None:
+    """It names every worker and the leader, and asks nobody else for anything."""
+    with serving(tmp_path, zookeeper_hosts + chroot, workers=2) as server:
+        with urllib.request.urlopen(server.url, timeout=10) as response:
+            html = response.read().decode()
+            policy = response.headers["Content-Security-Policy"]
+        assert len(pids(html)) == 2
+        assert html.count("leader</span>") == 1
+        assert "<noscript>" in html
+        assert "://" not in html
+        assert policy.startswith("default-src 'none'")
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(server.url + "static/../application.py", timeout=10)
+
+
+def test_a_page_says_so_while_there_is_no_zookeeper(tmp_path: Path, zk_server: ZooKeeper) -> None:
+    """It is served meanwhile, and whole again by itself when there is one."""
+    zk_server.stop()
+    with serving(tmp_path, zk_server.hosts, workers=1, registered=0) as server:
+        assert OUT_OF_DATE in page(server)
+        with Streams(server, 1) as streams:
+            streams.wait_for_last_events(lambda event: OUT_OF_DATE in event)
+            zk_server.start()
+            streams.wait_for_last_events(
+                lambda event: OUT_OF_DATE not in event and len(pids(event)) == 1
+            )
+            zk_server.kill()
+            streams.wait_for_last_events(lambda event: OUT_OF_DATE in event)
+            assert len(pids(page(server))) == 1
