@@ -18,7 +18,7 @@ from tests.support import ROOT, wait_until
 
 FLAGS = """
 --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run
---disable-background-networking --disable-component-update --disable-sync --window-size=1000,860
+--disable-background-networking --disable-component-update --disable-sync --hide-scrollbars --window-size=1000,900
 """
 WORKERS = 3
 

@@ -42,7 +42,7 @@ function tell(kind, text) {
   time.dateTime = now.toISOString();
   time.textContent = now.toLocaleTimeString([], { hour12: false });
   item.dataset.kind = kind;
-  item.append(time, " ", text);
+  item.append(time, text);
   changes.prepend(item);
   while (changes.children.length > CHANGES_SHOWN) changes.lastChild.remove();
   document.getElementById("no-changes").hidden = true;
