@@ -62,6 +62,19 @@ Or use any ZooKeeper that runs, such as one in Docker:
   ZK_HOSTS=127.0.0.1:2181 $0"
 }
 
+has_browser() {
+  command -v chromium >/dev/null && command -v chromedriver >/dev/null
+}
+
+# A browser for the tests that drive one. Without it they are skipped; in CI nothing is.
+ensure_browser() {
+  local missing="chromium and chromedriver are missing: on Debian, install chromium and chromium-driver"
+  has_browser && return
+  apt_install chromium chromium-driver && has_browser && return
+  [[ -z ${CI:-} ]] || die "$missing"
+  say "$missing; the tests that drive a browser are skipped"
+}
+
 # Prints where the interpreter is if it runs and is recent enough: pyenv leaves commands on PATH that
 # exist and do not run.
 usable_python() {

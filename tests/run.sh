@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source .ci/setup.sh
 
 ensure_zookeeper
+ensure_browser
 ensure_python
 ensure_compiler
 ensure_venv test

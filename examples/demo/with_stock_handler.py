@@ -4,11 +4,11 @@ import gevent.monkey
 
 gevent.monkey.patch_all()
 
-import runpy  # noqa: E402 - gevent wants to come first
-from typing import Any  # noqa: E402
+import runpy
+from typing import Any
 
-from kazoo.client import KazooClient  # noqa: E402
-from kazoo.handlers.gevent import SequentialGeventHandler  # noqa: E402
+from kazoo.client import KazooClient
+from kazoo.handlers.gevent import SequentialGeventHandler
 
 original_init = KazooClient.__init__
 

@@ -1,6 +1,10 @@
 """gunicorn reads its settings from here; the import is the line that puts kazoo on gevent."""
 
+from __future__ import annotations
+
 import signal
+from types import FrameType
+from typing import Any
 
 import gevent
 
@@ -13,16 +17,16 @@ keepalive = 0  # a browser's idle connection must not hold up the end of a worke
 graceful_timeout = 3
 
 
-def leave():
+def leave() -> None:
     from live_registry.application import membership
 
     membership.leave()
 
 
-def post_worker_init(worker):
+def post_worker_init(worker: Any) -> None:
     """On SIGTERM, leave, and only then stop; gunicorn alone would first wait for the streams."""
 
-    def stop(number, frame):
+    def stop(number: int, frame: FrameType | None) -> None:
         try:
             leave()
         finally:
@@ -32,6 +36,6 @@ def post_worker_init(worker):
     signal.signal(signal.SIGTERM, lambda *received: gevent.spawn(stop, *received))
 
 
-def worker_int(worker):
+def worker_int(worker: Any) -> None:
     """On Ctrl-C, leave before the worker ends."""
     leave()

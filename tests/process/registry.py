@@ -74,7 +74,8 @@ class Streams:
     """Streams of events that one thread reads, however many there are."""
 
     def __init__(self, server: Gunicorn, count: int) -> None:
-        self._address = urlsplit(server.url)
+        url = urlsplit(server.url)
+        self._address = (url.hostname or "", url.port or 0)
         self._selector = selectors.DefaultSelector()
         self._received: dict[socket.socket, bytes] = {}
         self._ended: set[socket.socket] = set()
@@ -89,8 +90,7 @@ class Streams:
         self._selector.close()
 
     def _open(self) -> None:
-        address = (self._address.hostname, self._address.port)
-        connection = socket.create_connection(address, timeout=10)
+        connection = socket.create_connection(self._address, timeout=10)
         connection.sendall(b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n")
         self._selector.register(connection, selectors.EVENT_READ)
         self._received[connection] = b""
@@ -98,19 +98,18 @@ class Streams:
     def wait_for_last_events(self, wanted: Callable[[str], bool]) -> None:
         """Read until the last event of every stream is as ``wanted``."""
         wait_until(
-            lambda: self._read() or all(map(wanted, self.last_events())),
+            lambda: all(map(wanted, self.last_events())),
             timeout=PATIENCE,
             message=lambda: f"{sum(map(wanted, self.last_events()))} of {len(self._received)}",
         )
 
     def wait_for_end(self) -> None:
         """Read until the server has ended every stream."""
-        wait_until(
-            lambda: self._read() or len(self._ended) == len(self._received), timeout=PATIENCE
-        )
+        wait_until(self._have_ended, timeout=PATIENCE)
 
     def last_events(self) -> list[str]:
-        """Return the last whole event of every stream."""
+        """Return the last whole event that every stream has sent so far."""
+        self._read()
         return [_last_event(received) for received in self._received.values()]
 
     def close(self, count: int) -> None:
@@ -118,8 +117,13 @@ class Streams:
         for connection in list(self._received)[:count]:
             if connection not in self._ended:
                 self._selector.unregister(connection)
+            self._ended.discard(connection)
             del self._received[connection]
             connection.close()
+
+    def _have_ended(self) -> bool:
+        self._read()
+        return len(self._ended) == len(self._received)
 
     def _read(self) -> None:
         for key, _ in self._selector.select(timeout=0):

@@ -8,12 +8,10 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
-from kazoo.handlers.threading import SequentialThreadingHandler
 
 from tests.process.gunicorn_server import Gunicorn
 from tests.process.registry import MEMBERS, PATIENCE, Streams, kill, page, pids, serving
@@ -22,16 +20,6 @@ from tests.zookeeper import ZooKeeper
 
 STREAMS = 300
 OUT_OF_DATE = "Out of date"
-
-
-@pytest.fixture
-def observer(zookeeper_hosts: str, chroot: str) -> Iterator[KazooClient]:
-    """Give a client that sees what the workers leave behind."""
-    client = KazooClient(zookeeper_hosts + chroot, handler=SequentialThreadingHandler())
-    client.start()
-    yield client
-    client.stop()
-    client.close()
 
 
 def _status_of(server: Gunicorn, pid: int) -> dict[str, int]:

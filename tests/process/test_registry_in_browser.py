@@ -18,7 +18,8 @@ from tests.support import ROOT, wait_until
 
 FLAGS = """
 --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run
---disable-background-networking --disable-component-update --disable-sync --hide-scrollbars --window-size=1000,900
+--disable-background-networking --disable-component-update --disable-sync --hide-scrollbars
+--window-size=1000,840
 """
 WORKERS = 3
 
@@ -110,7 +111,8 @@ class Page:
 
     def complaints(self) -> list[str]:
         """Return what the browser's console says, but for streams that a dead worker cut."""
-        messages = [entry["message"] for entry in self._browser.get_log("browser")]
+        entries = self._browser.execute("getLog", {"type": "browser"})["value"]
+        messages = [entry["message"] for entry in entries]
         return [message for message in messages if "/events" not in message]
 
 

@@ -64,9 +64,7 @@ def _stream(start_response: StartResponse) -> Iterable[bytes]:
     return Stream(membership)
 
 
-def _text(
-    start_response: StartResponse, status: HTTPStatus, **headers: str
-) -> Iterable[bytes]:
+def _text(start_response: StartResponse, status: HTTPStatus, **headers: str) -> Iterable[bytes]:
     body = f"{status.phrase}\n".encode()
     return _respond(start_response, body, "text/plain; charset=utf-8", status, headers)
 
@@ -78,8 +76,6 @@ def _respond(
     status: HTTPStatus = HTTPStatus.OK,
     more: dict[str, str] | None = None,
 ) -> Iterable[bytes]:
-    headers = {
-        **HEADERS, "Content-Type": kind, "Content-Length": str(len(body)), **(more or {})
-    }
+    headers = {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body)), **(more or {})}
     start_response(f"{status.value} {status.phrase}", list(headers.items()))
     return [body]
