@@ -49,12 +49,11 @@ def test_hundreds_of_streams_on_one_worker_all_see_a_worker_come_and_go(
             os.kill(server.pid, signal.SIGTTIN)  # one worker more
             streams.wait_for_last_events(lambda event: len(pids(event)) == 2)
             (second,) = pids(streams.last_events()[0]) - {first}
+            streams.close(STREAMS // 2)
             kill(second)
             streams.wait_for_last_events(
                 lambda event: second not in pids(event) and len(pids(event)) == 2
             )
-
-            streams.close(STREAMS // 2)
             wait_until(
                 lambda: _status_of(server, first)["streams"] == STREAMS - STREAMS // 2,
                 timeout=PATIENCE,
