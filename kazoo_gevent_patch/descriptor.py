@@ -83,7 +83,7 @@ class DescriptorEvents:
         if deadline < self._rings or self._timer.loop is not loop:
             self._close_timer()
             self._timer = loop.timer(max(deadline - monotonic(), 0))
-            self._timer.start(self._ring)
+            self._timer.start(self._ring, update=True)
             self._rings = deadline
 
     def _close_timer(self) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import gevent.event
 
-from kazoo_gevent_patch.waiters import Line, Place, WaitingPlace
+from kazoo_gevent_patch.waiters import Line, Place, waiting_place
 
 _set: Final = gevent.event.Event.set
 
@@ -43,7 +43,7 @@ class Event(gevent.event.Event):
         """
         if self.is_set():
             return True
-        place = WaitingPlace()
+        place = waiting_place()
         self._line.join(place)
         try:
             if not self.is_set():

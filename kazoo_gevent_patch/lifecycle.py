@@ -15,13 +15,13 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-from gevent import get_hub, getcurrent
+from gevent import getcurrent
 
 from kazoo_gevent_patch import clients
 from kazoo_gevent_patch.errors import CannotWaitError, EventLoopBlockedError
 from kazoo_gevent_patch.forking import is_ours
 from kazoo_gevent_patch.result import AsyncResult
-from kazoo_gevent_patch.waiting import is_own_thread
+from kazoo_gevent_patch.waiting import hub_of_this_thread, is_own_thread
 
 EXIT_TIMEOUT: Final = 4.0
 """Seconds that the interpreter's exit waits for what could not wait when it was called."""
@@ -75,7 +75,7 @@ def close(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs
 
 
 def _cannot_wait(client: Any) -> bool:
-    return getcurrent() in (get_hub(), client._connection._connection_routine)
+    return getcurrent() in (hub_of_this_thread(), client._connection._connection_routine)
 
 
 def _in_own_loop(client: Any, function: Callable[[], object]) -> Any:

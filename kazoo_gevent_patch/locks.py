@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gevent import get_hub, getcurrent
+from gevent import getcurrent
 from gevent.monkey import get_original
 
-from kazoo_gevent_patch.waiters import Line, WaitingPlace
+from kazoo_gevent_patch.waiters import Line, waiting_place
+from kazoo_gevent_patch.waiting import hub_of_this_thread
 
 _native_lock: Final = get_original("_thread", "allocate_lock")
 
@@ -34,7 +35,7 @@ class Lock:
         self.holder: object = None
         """The greenlet that acquired the lock last."""
         self.holder_hub: object = None
-        """The hub of its thread."""
+        """The hub of its thread, if that has one."""
 
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
@@ -44,11 +45,11 @@ class Lock:
             acquired = self._wait(None if timeout == -1 else timeout)
         if acquired:
             self.holder = getcurrent()
-            self.holder_hub = get_hub()
+            self.holder_hub = hub_of_this_thread()
         return acquired
 
     def _wait(self, timeout: float | None) -> bool:
-        place = WaitingPlace()
+        place = waiting_place()
         self._line.join(place)
         try:
             if self._native.acquire(False):

@@ -7,7 +7,7 @@ from queue import Empty
 from time import monotonic
 from typing import Any
 
-from kazoo_gevent_patch.waiters import Line, WaitingPlace
+from kazoo_gevent_patch.waiters import Line, waiting_place
 
 
 class Queue:
@@ -61,7 +61,7 @@ class Queue:
         return len(self._items)
 
     def _wait(self, timeout: float | None) -> None:
-        place = WaitingPlace()
+        place = waiting_place()
         self._line.join(place)
         try:
             if not self._items:

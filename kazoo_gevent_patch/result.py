@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import gevent
 import gevent.event
@@ -16,7 +16,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 
 from kazoo_gevent_patch.callbacks import CallbackQueue
 from kazoo_gevent_patch.waiters import FAR_OFF
-from kazoo_gevent_patch.waiting import Waiter, call_in_hub
+from kazoo_gevent_patch.waiting import ThreadWaiter, Waiter, call_in_hub, hub_of_this_thread
 
 if TYPE_CHECKING:
     _GeventAsyncResult = gevent.event.AsyncResult[Any]
@@ -24,6 +24,7 @@ else:
     _GeventAsyncResult = gevent.event.AsyncResult
 
 _Callback = Callable[["AsyncResult"], object]
+_Link: TypeAlias = "Waiter[Any] | ThreadWaiter | _Callback"
 
 
 class Completions(Protocol):
@@ -84,7 +85,7 @@ class AsyncResult(_GeventAsyncResult):
     # Who waits, and what is to be called, in the order in which they came. None until the
     # first one comes: with thousands of requests in flight, lists that stay empty would make
     # the garbage collector's pauses longer.
-    _linked: list[Waiter[Any] | _Callback] | None = None
+    _linked: list[_Link] | None = None
 
     def __init__(self, handler: Completions | None = None) -> None:
         super().__init__()
@@ -136,6 +137,9 @@ class AsyncResult(_GeventAsyncResult):
         return (self.value or True) if _ready(self) else None
 
     def _await(self, timeout: float | None) -> None:
+        if hub_of_this_thread() is None:
+            self._await_in_thread(timeout)
+            return
         waiter: Waiter[Any] = Waiter()
         linked = self._links()
         linked.append(waiter)
@@ -148,7 +152,7 @@ class AsyncResult(_GeventAsyncResult):
         timer = None if timeout is None else waiter.hub.loop.timer(max(timeout, 0))
         try:
             if timer is not None:
-                timer.start(waiter.switch, None)
+                timer.start(waiter.switch, None, update=True)
             if not _ready(self):
                 waiter.get()
         finally:
@@ -157,6 +161,16 @@ class AsyncResult(_GeventAsyncResult):
             if linked:  # whoever sets it takes them out
                 with suppress(ValueError):
                     linked.remove(waiter)
+
+    def _await_in_thread(self, timeout: float | None) -> None:
+        waiter, linked = ThreadWaiter(), self._links()
+        linked.append(waiter)
+        try:
+            if not _ready(self):
+                waiter.wait(timeout)
+        finally:
+            with suppress(ValueError):
+                linked.remove(waiter)
 
     def rawlink(self, callback: _Callback) -> None:
         """Have ``callback`` called with this instance when it is ready, now if it is.
@@ -179,9 +193,9 @@ class AsyncResult(_GeventAsyncResult):
         except ValueError:
             super().unlink(callback)
 
-    def _links(self) -> list[Waiter[Any] | _Callback]:
+    def _links(self) -> list[_Link]:
         # setdefault is atomic: threads that come at once get the same list.
-        links: list[Waiter[Any] | _Callback] = self.__dict__.setdefault("_linked", [])
+        links: list[_Link] = self.__dict__.setdefault("_linked", [])
         return links
 
     def _notify(self) -> None:
@@ -198,6 +212,8 @@ class AsyncResult(_GeventAsyncResult):
                 return  # another thread was quicker
             if isinstance(link, Waiter):
                 call_in_hub(link.hub, link.switch, None)
+            elif isinstance(link, ThreadWaiter):
+                link.wake()
             else:
                 self._dispatch(link)
 

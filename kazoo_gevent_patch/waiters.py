@@ -3,7 +3,7 @@
 gevent's events and locks belong to the one event loop in which they were first waited for.
 Code for kazoo's default handler shares a client, and what its recipes are made of, among
 native threads. What is built on this line can be shared by greenlets of any event loop and
-by native threads; a thread that waits and has no event loop gets one.
+by native threads; a thread that has no event loop waits without one.
 
 No wake-up is lost: who wakes stores the news first and looks at the line second, who waits
 joins the line first and looks for the news second.
@@ -12,13 +12,13 @@ joins the line first and looks for the news second.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from gevent import get_hub
 from gevent.hub import Waiter
 
 from kazoo_gevent_patch.threads import this_thread
-from kazoo_gevent_patch.waiting import call_in_hub
+from kazoo_gevent_patch.waiting import ThreadWaiter, call_in_hub, hub_of_this_thread
 
 FAR_OFF: Final = 10 * 365 * 86400.0
 """Seconds that nobody waits."""
@@ -27,24 +27,24 @@ FAR_OFF: Final = 10 * 365 * 86400.0
 class Place:
     """A place in a line, and what is called in the event loop of who joined it."""
 
-    __slots__ = ("_thread", "hub", "resume", "taken")
+    __slots__ = ("_hub", "_thread", "resume", "taken")
 
     def __init__(self, resume: Callable[[Any], object]) -> None:
         self._thread = this_thread()
-        self.hub = get_hub()
+        self._hub = get_hub()
         self.resume = resume
         self.taken = False
 
     def wake(self, news: object) -> bool:
         """Have the event loop call ``resume``; return False if it never runs again."""
         self.taken = True
-        if self._thread.ended or self.hub.loop is None:
+        if self._thread.ended or self._hub.loop is None:
             return False
-        call_in_hub(self.hub, self.resume, news)
+        call_in_hub(self._hub, self.resume, news)
         return True
 
 
-class WaitingPlace(Place):
+class GreenletPlace(Place):
     """The place of a greenlet that waits."""
 
     __slots__ = ("_waiter",)
@@ -57,12 +57,42 @@ class WaitingPlace(Place):
         """Wait until the place is woken, at most ``timeout`` seconds; None waits for ever."""
         # Without a timer gevent takes it for a wait that never ends (LoopExit) where the
         # thread's event loop has nothing else to wait for: the news may come from another.
-        timer = self.hub.loop.timer(FAR_OFF if timeout is None else max(timeout, 0))
+        timer = self._hub.loop.timer(FAR_OFF if timeout is None else max(timeout, 0))
         try:
-            timer.start(self._waiter.switch, None)
+            timer.start(self._waiter.switch, None, update=True)
             self._waiter.get()
         finally:
             timer.close()
+
+
+class ThreadPlace:
+    """The place of a native thread that waits, without an event loop."""
+
+    __slots__ = ("_thread", "_waiter", "resume", "taken")
+
+    def __init__(self) -> None:
+        self._thread = this_thread()
+        self._waiter = ThreadWaiter()
+        self.resume = None
+        self.taken = False
+
+    def wake(self, news: object) -> bool:
+        """End the wait; return False if the thread has ended."""
+        self.taken = True
+        self._waiter.wake()
+        return not self._thread.ended
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until the place is woken, at most ``timeout`` seconds; None waits for ever."""
+        self._waiter.wait(timeout)
+
+
+AnyPlace: TypeAlias = "Place | ThreadPlace"
+
+
+def waiting_place() -> GreenletPlace | ThreadPlace:
+    """Return a place for the caller."""
+    return ThreadPlace() if hub_of_this_thread() is None else GreenletPlace()
 
 
 class Line:
@@ -75,16 +105,16 @@ class Line:
     __slots__ = ("_places",)
 
     def __init__(self) -> None:
-        self._places: list[Place] = []
+        self._places: list[AnyPlace] = []
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def join(self, place: Place) -> None:
+    def join(self, place: AnyPlace) -> None:
         """Add a place at the end."""
         self._places.append(place)
 
-    def leave(self, place: Place) -> bool:
+    def leave(self, place: AnyPlace) -> bool:
         """Give the place up; return False if somebody has taken it out to wake it."""
         if place.taken:
             return False
@@ -101,7 +131,7 @@ class Line:
                 self.leave(place)
                 return
 
-    def take_first(self) -> Place | None:
+    def take_first(self) -> AnyPlace | None:
         """Take the first place out, for the caller to wake; None when there is none."""
         try:
             return self._places.pop(0)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent.hub
 from gevent import get_hub
+
+# Nothing public asks for the hub without making one, and one that is made in a native thread
+# keeps its descriptors open when the thread ends.
+from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Hub
 from gevent.monkey import get_original
 
@@ -22,6 +27,7 @@ else:
     Waiter = gevent.hub.Waiter
 
 _current_thread = get_original("_thread", "get_ident")
+_native_lock = get_original("_thread", "allocate_lock")
 
 SLICE = 0.001
 """Seconds that a greenlet may go on without letting the event loop run."""
@@ -41,6 +47,31 @@ def call_in_hub(hub: Hub, function: Callable[..., object], *args: object) -> Non
         loop.run_callback(function, *args)
     else:
         loop.run_callback_threadsafe(function, *args)
+
+
+def hub_of_this_thread() -> Hub | None:
+    """Return the calling thread's hub; None if gevent has never been used in this thread."""
+    hub: Hub | None = get_hub_if_exists()
+    return hub
+
+
+class ThreadWaiter:
+    """Waits in a native thread in which gevent has never been used: as plain threads do."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = _native_lock()
+        self._lock.acquire()
+
+    def wake(self) -> None:
+        """End the wait, or the one to come. May be called from anywhere, more than once."""
+        with suppress(RuntimeError):  # somebody else has ended it
+            self._lock.release()
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until somebody calls ``wake``, at most ``timeout`` seconds; None is for ever."""
+        self._lock.acquire(timeout=-1 if timeout is None else max(timeout, 0))
 
 
 class TimeSlice:

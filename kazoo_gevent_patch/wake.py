@@ -117,7 +117,7 @@ class WakeReader(_End):
         try:
             if deadline is not None:
                 timer = waiter.hub.loop.timer(max(deadline - monotonic(), 0))
-                timer.start(waiter.switch, None)
+                timer.start(waiter.switch, None, update=True)
             # A byte that came before the registration woke nobody: look once more.
             if not self.readable():
                 waiter.get()

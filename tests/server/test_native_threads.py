@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -296,3 +297,16 @@ def test_a_client_whose_thread_destroyed_its_event_loop_says_so(
     assert [record for record in caplog.records if record.exc_info] == []
     client.start()
     assert client.get("/")
+
+
+def test_threads_that_come_and_go_leave_nothing_open(patched_client: KazooClient) -> None:
+    """A thread that waits for a result or a lock gets no event loop, which nobody would close."""
+
+    def work(_: int) -> bool:
+        with patched_client.Lock("/lock"):
+            return bool(patched_client.get("/"))
+
+    outcomes([NativeThread(work, number) for number in range(5)])
+    before = len(os.listdir("/proc/self/fd"))
+    assert outcomes([NativeThread(work, number) for number in range(20)]) == [True] * 20
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -11,7 +11,7 @@ import gevent.event
 import pytest
 
 from kazoo_gevent_patch.event import Event
-from kazoo_gevent_patch.waiters import WaitingPlace
+from kazoo_gevent_patch.waiters import GreenletPlace
 from tests.native import NativeThread, outcomes
 from tests.support import wait_until
 
@@ -83,7 +83,7 @@ def test_a_set_on_either_side_of_joining_the_line_is_seen(
     event = Event()
     join = event._line.join
 
-    def interleave(_: object, place: WaitingPlace) -> None:
+    def interleave(_: object, place: GreenletPlace) -> None:
         for step in order.split(", "):
             if step == "set":
                 NativeThread(event.set).get()

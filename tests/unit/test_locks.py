@@ -12,7 +12,7 @@ import pytest
 from gevent import get_hub, getcurrent
 
 from kazoo_gevent_patch.locks import Lock, RLock
-from kazoo_gevent_patch.waiters import WaitingPlace
+from kazoo_gevent_patch.waiters import GreenletPlace
 from tests.native import NativeThread, outcomes
 from tests.support import wait_until
 
@@ -125,7 +125,7 @@ def test_a_release_between_the_look_and_the_wait_is_seen(monkeypatch: pytest.Mon
     lock.acquire()
     join = lock._line.join
 
-    def release_then_join(place: WaitingPlace) -> None:
+    def release_then_join(place: GreenletPlace) -> None:
         lock.release()  # it looks at the line before the place is in it
         join(place)
 
@@ -141,7 +141,7 @@ def test_a_release_between_joining_and_the_second_look_is_seen(
     lock.acquire()
     join = lock._line.join
 
-    def join_then_release(place: WaitingPlace) -> None:
+    def join_then_release(place: GreenletPlace) -> None:
         join(place)
         lock.release()
 
@@ -157,12 +157,12 @@ def test_who_joins_after_the_last_look_but_before_it_is_free_is_not_forgotten(
     lock = Lock()
     lock.acquire()
     take_first = lock._line.take_first
-    came: list[WaitingPlace] = []
+    came: list[GreenletPlace] = []
 
     def nobody_then_somebody(_: object) -> Any:
         if came:
             return take_first()
-        came.append(WaitingPlace())
+        came.append(GreenletPlace())
         lock._line.join(came[0])
         assert not lock._native.acquire(False)
         return None

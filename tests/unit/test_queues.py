@@ -10,7 +10,7 @@ import gevent
 import pytest
 
 from kazoo_gevent_patch.queues import Queue
-from kazoo_gevent_patch.waiters import WaitingPlace
+from kazoo_gevent_patch.waiters import GreenletPlace
 from tests.native import NativeThread, outcomes
 
 KINDS: list[Callable[..., Any]] = [NativeThread, gevent.spawn]
@@ -67,7 +67,7 @@ def test_an_item_that_comes_before_the_place_in_line_is_seen(
     queue = Queue()
     join = queue._line.join
 
-    def put_then_join(_: object, place: WaitingPlace) -> None:
+    def put_then_join(_: object, place: GreenletPlace) -> None:
         NativeThread(queue.put, "item").get()
         join(place)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import pickle
 from collections.abc import Iterator
+from time import perf_counter
 from typing import Any
 
 import gevent
@@ -269,3 +270,24 @@ def test_a_setter_in_the_hub_does_not_wait_for_callbacks() -> None:
     gevent.spawn(lambda: "from the hub").link(result)
     wait_until(lambda: seen, sleep=gevent.sleep)
     assert seen == ["from the hub"]
+
+
+@pytest.mark.parametrize("kind", ["result", "event", "lock"])
+def test_a_wait_after_a_long_computation_is_not_cut_short(kind: str) -> None:
+    """The event loop's clock stood still meanwhile; a timer set by it would ring at once."""
+    handler = SequentialGeventHandler()
+    gevent.sleep(0.001)  # resumed by a timer: gevent does not look at the clock for what follows
+    end = perf_counter() + 0.3
+    while perf_counter() < end:
+        pass
+    start = perf_counter()
+    if kind == "result":
+        with pytest.raises(KazooTimeoutError):
+            handler.async_result().get(timeout=0.25)
+    elif kind == "event":
+        assert not handler.event_object().wait(0.25)
+    else:
+        lock = handler.lock_object()
+        lock.acquire()
+        assert not lock.acquire(timeout=0.25)
+    assert perf_counter() - start >= 0.24
