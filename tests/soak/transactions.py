@@ -96,14 +96,16 @@ def lives(transactions: Iterable[Transaction]) -> list[Life]:
     ephemeral: defaultdict[int, set[str]] = defaultdict(set)
     for zxid, session, ends_session, changes in transactions:
         for path, data, is_ephemeral in changes:
+            # A create of what is there says that the one before it was abandoned: a leader
+            # that died had proposed it, and its servers' logs keep it.
+            if path in alive:
+                life = alive.pop(path)
+                ephemeral[life.session].discard(path)
+                ended.append(replace(life, deleted=zxid))
             if data is not None:
                 alive[path] = Life(path, data, session, zxid)
                 if is_ephemeral:
                     ephemeral[session].add(path)
-            elif path in alive:
-                life = alive.pop(path)
-                ephemeral[life.session].discard(path)
-                ended.append(replace(life, deleted=zxid))
         if ends_session:
             orphans = [alive.pop(path) for path in ephemeral.pop(session, ())]
             ended += [replace(life, deleted=zxid, with_session=True) for life in orphans]

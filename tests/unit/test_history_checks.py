@@ -255,3 +255,19 @@ def test_a_node_ends_by_a_delete_or_with_its_session() -> None:
         Life("/a", b"z", 8, 3, 5, with_session=True),
         Life("/c", b"-", 8, 3),
     ]
+
+
+def test_a_create_that_a_dead_leader_proposed_ends_with_the_next_of_the_same_path() -> None:
+    """The logs keep it, though nobody was told of it; the session that asked for it goes on."""
+    found = lives(
+        [
+            Transaction(1, 100, False, (Change("/taken", b"abandoned", True),)),
+            Transaction(2, 200, False, (Change("/taken", b"real", True),)),
+            Transaction(3, 200, False, (Change("/taken", None),)),
+            Transaction(4, 100, True, ()),
+        ]
+    )
+    assert found == [
+        Life("/taken", b"abandoned", 100, 1, deleted=2),
+        Life("/taken", b"real", 200, 2, deleted=3),
+    ]
