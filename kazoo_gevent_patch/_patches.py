@@ -103,6 +103,14 @@ PATCHES: Final = (
         why="In the event loop or in a state listener it would begin to connect, and then "
         "fail or wait for itself; it refuses at once.",
     ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient._session_callback",
+        how="wrap",
+        replacement="client:session_callback",
+        why="A ChildrenWatch whose reply is followed at once by the end of the connection may "
+        "hear of the end first, and then never sets its watch again.",
+    ),
     *(
         Patch(
             module="kazoo.client",

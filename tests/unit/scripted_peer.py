@@ -158,6 +158,7 @@ class _Conversation:
         elif attack.then == "reset":
             # Closing with something unsent, or with no time to send it, resets the connection.
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            socket.close(self._sock.detach())  # at once; gevent's close() waits for the loop
         raise ConnectionAbortedError(attack.then)
 
     def _deliver(self, data: bytes) -> None:

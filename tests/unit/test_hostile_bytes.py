@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import pickle
 import socket
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kazoo.client import KazooClient
 from kazoo.exceptions import EXCEPTIONS, ConnectionClosedError, ConnectionLoss, ZookeeperError
-from kazoo.protocol.states import KeeperState
+from kazoo.protocol.states import KazooState, KeeperState
 
 from kazoo_gevent_patch import patched
 from kazoo_gevent_patch.connection import Connection
@@ -173,6 +174,28 @@ def test_an_error_code_that_kazoo_does_not_know_ends_its_request_only(
     assert pickle.loads(pickle.dumps(raised.value)).code == -999
     assert client.get("/next")[0] == b"/next"
     assert client.connected
+
+
+def test_who_has_his_reply_goes_on_before_others_hear_that_the_connection_is_lost(
+    hostile_client: Callable[..., KazooClient],
+) -> None:
+    """A request that cannot be sent, right behind the reply, does not overtake its reader."""
+    client = hostile_client(Attack(1, "as it is", then="reset"))
+    heard: list[str] = []
+    client.add_listener(heard.append)
+
+    def send_another(record: logging.LogRecord) -> bool:
+        if record.getMessage().startswith("Received response"):  # in the connection greenlet
+            client.get_async("/another")
+        return False  # what takes its time to be written gives others theirs
+
+    client._connection.logger = logging.getLogger("of this test")
+    client._connection.logger.setLevel(logging.DEBUG)
+    client._connection.logger.addFilter(send_another)
+    client.get("/first")
+    heard.append("the reply")
+    wait_until(lambda: len(heard) > 1, sleep=gevent.sleep)
+    assert heard[:2] == ["the reply", KazooState.SUSPENDED]
 
 
 @pytest.mark.parametrize("start", ["start", "restart"])
