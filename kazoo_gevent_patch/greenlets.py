@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -10,7 +11,7 @@ from gevent.hub import Hub
 
 from kazoo_gevent_patch.event import Event
 from kazoo_gevent_patch.processes import after_fork_in_child, was_forked
-from kazoo_gevent_patch.waiting import call_in_hub, is_own_thread
+from kazoo_gevent_patch.waiting import call_in_hub, hub_of_this_thread, is_own_thread
 
 if TYPE_CHECKING:
     _Greenlet = gevent.Greenlet[..., Any]
@@ -52,10 +53,17 @@ class HandlerGreenlet(_Greenlet):
         self.generation = self.current_generation
         self._hub = get_hub()
 
-    def start_in(self, hub: Hub) -> None:
-        """Start it in another thread's event loop."""
-        self._hub = hub
-        call_in_hub(hub, self._start_here)
+    @classmethod
+    def spawn_in(cls, hub: Hub, function: Callable[[], object]) -> HandlerGreenlet:
+        """Start one in another thread's event loop."""
+        had_hub = hub_of_this_thread() is not None
+        greenlet = cls(function)
+        greenlet._hub = hub
+        if not had_hub:
+            # gevent has just made one, which keeps its descriptors open when the thread ends.
+            get_hub().destroy(destroy_loop=True)
+        call_in_hub(hub, greenlet._start_here)
+        return greenlet
 
     def _start_here(self) -> None:
         self.parent = get_hub()  # what has not begun may still be moved to another thread

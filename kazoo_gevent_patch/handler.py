@@ -195,11 +195,10 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     def spawn_in_loop(self, func: Callable[[], object]) -> HandlerGreenlet:
         """Run the function in a greenlet of the event loop in which the handler was started."""
         assert self.hub is not None  # it was started
+        if not is_own_thread(self.hub):
+            return HandlerGreenlet.spawn_in(self.hub, func)
         greenlet = HandlerGreenlet(func)
-        if is_own_thread(self.hub):
-            greenlet.start()
-        else:
-            greenlet.start_in(self.hub)
+        greenlet.start()
         return greenlet
 
     def defer(self, func: Callable[[], object]) -> None:

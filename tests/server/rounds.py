@@ -6,14 +6,17 @@ import atexit
 import json
 import os
 import random
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import gevent
+from gevent.monkey import get_original
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState
@@ -21,6 +24,9 @@ from kazoo.protocol.states import KazooState
 from tests.ports import free_block
 from tests.resources import resources
 from tests.support import wait_until
+
+_start_new_thread = get_original("_thread", "start_new_thread")
+_sleep = get_original("time", "sleep")
 
 Stop = Callable[[], None]
 Place = Callable[[KazooClient, Stop, float], None]
@@ -51,6 +57,29 @@ def in_a_listeners_greenlet(client: KazooClient, stop: Stop, delay: float) -> No
     client.add_listener(listen)
 
 
+def in_a_state_listener(client: KazooClient, stop: Stop, delay: float) -> None:
+    def listen(state: str) -> None:
+        if state == KazooState.CONNECTED:
+            _stop_later(stop, delay)
+
+    client.add_listener(listen)
+
+
+def in_a_native_thread(client: KazooClient, stop: Stop, delay: float) -> None:
+    _start_new_thread(_run_later, (stop, delay))
+
+
+def in_a_signal_handler(client: KazooClient, stop: Stop, delay: float) -> None:
+    # The signal comes from a native thread, so that this one may just wait in its event loop.
+    signal.signal(signal.SIGUSR1, lambda *_: stop())
+    _start_new_thread(_run_later, (partial(os.kill, os.getpid(), signal.SIGUSR1), delay))
+
+
+def _run_later(function: Callable[[], object], delay: float) -> None:
+    _sleep(delay)
+    function()
+
+
 def _stop_later(stop: Stop, delay: float) -> None:
     gevent.sleep(delay)
     stop()
@@ -61,6 +90,9 @@ PLACES: list[Place] = [
     in_a_watch_callback,
     in_a_result_callback,
     in_a_listeners_greenlet,
+    in_a_state_listener,
+    in_a_native_thread,
+    in_a_signal_handler,
 ]
 
 

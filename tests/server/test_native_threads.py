@@ -300,9 +300,10 @@ def test_a_client_whose_thread_destroyed_its_event_loop_says_so(
 
 
 def test_threads_that_come_and_go_leave_nothing_open(patched_client: KazooClient) -> None:
-    """A thread that waits for a result or a lock gets no event loop, which nobody would close."""
+    """A thread that waits, or spawns, keeps no event loop of its own: nobody would close it."""
 
     def work(_: int) -> bool:
+        patched_client.handler.spawn(patched_client.exists, "/").join()
         with patched_client.Lock("/lock"):
             return bool(patched_client.get("/"))
 
