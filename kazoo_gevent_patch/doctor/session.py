@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 import warnings
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
 import gevent
 from gevent.event import Event
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoAuthError, NoNodeError
+from kazoo.exceptions import ConnectionLoss, NoAuthError, NoNodeError, SessionExpiredError
 from kazoo.handlers.threading import KazooTimeoutError
 
 from kazoo_gevent_patch.doctor.findings import Finding, Level
@@ -143,7 +144,8 @@ def heartbeat(visit: Visit) -> Finding:
     timeout = visit.log.session_timeout
     duration = min(1.5 * timeout, _BUSY_SHARE * visit.target.timeout)
     longest = gevent.spawn(_compute, duration).get()
-    visit.client.exists("/")
+    with suppress(ConnectionLoss, SessionExpiredError):  # the listener has heard of it
+        visit.client.exists("/")
     visit.client.remove_listener(states.append)
     text = f"{duration:g} s of computing, a session timeout of {timeout:g} s"
     values: dict[str, object] = {"seconds": duration, "longest_gap": longest}

@@ -108,7 +108,7 @@ def test_one_server_of_several_that_is_down_is_a_warning(
 ) -> None:
     """The rest is checked all the same."""
     hosts = f"{zookeeper_hosts},127.0.0.1:{free_port}{chroot}"
-    found = _doctor("--hosts", hosts, "--timeout", "5", code=1)
+    found = _doctor("--hosts", hosts, "--timeout", "10", code=1)
     assert found["connect"]["level"] == "warning"
     assert found["lock"]["level"] == "ok"
 
