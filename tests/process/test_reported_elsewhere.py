@@ -1,7 +1,8 @@
 """What people reported of kazoo, gevent and programs that combine them, run on our handler.
 
 Cases with a home of their own name their report there: stalls (kazoo 285 and 286), forks
-(kazoo 143 and 554, celery 3129), gunicorn's hooks (gunicorn 2023, dify 26056).
+(kazoo 143 and 554, celery 3129), gunicorn's hooks (gunicorn 2023, dify 26056), stop() in signal
+handlers (gevent 799).
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ SIGNALS = {
 @pytest.mark.parametrize("arrange", list(SIGNALS))
 @pytest.mark.parametrize("then", ["sys.exit(0)", "None"])
 def test_a_signal_handler_may_stop_the_client(run: Run, arrange: str, then: str) -> None:
-    """In the idle event loop too; the session is closed, and the program ends well and soon."""
+    """In the idle event loop too (gevent 799); the session is closed, and the program ends soon."""
     run(f"""
 def handler(*_):
     global begin

@@ -30,7 +30,7 @@ def names(history_of: Sequence[object]) -> set[str]:
     return {str(getattr(fault, "name", "")) for fault in history_of}
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_nothing_is_lost_when_a_leader_dies_a_server_stops_and_connections_are_reset() -> None:
     """The short run: one kill of the leader, one pause, one reset."""
@@ -40,7 +40,7 @@ def test_nothing_is_lost_when_a_leader_dies_a_server_stops_and_connections_are_r
     assert names(evidence.history.faults) == {fault.__name__ for fault in chosen}
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 @pytest.mark.timeout(1000)
 def test_nothing_is_lost_in_minutes_of_every_fault() -> None:
     """The long run; callers see what kazoo documents or shows on its default handler, no more.
