@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import gevent
 from kazoo.client import KazooClient
+from kazoo.protocol.states import KeeperState
 
 from tests.soak import paths
 from tests.soak.checks import RECONNECT_MARGIN
@@ -77,6 +78,9 @@ class Crew:
             if time.monotonic() >= next_sample:
                 self._recorder.add(sample())
                 next_sample = time.monotonic() + _SAMPLE_INTERVAL
+            for client in self._clients:
+                if client.client_state == KeeperState.CLOSED:
+                    client.start_async()  # kazoo gave it up, as no application would leave it
             time.sleep(_POLL_INTERVAL)
 
     def finish(self) -> None:

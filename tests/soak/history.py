@@ -170,8 +170,16 @@ def load(file: Path) -> History:
     )
 
 
+XIDS_DO_NOT_MATCH: Final = "XidsDoNotMatch"
+
+
 def error_name(error: BaseException) -> str:
-    """Return the name of an error's class, or of the class of kazoo's that it refines."""
+    """Return the name of an error's class, or of the class of kazoo's that it refines.
+
+    The one that ends a connection for good has a name of its own: kazoo made it no class.
+    """
+    if isinstance(error, RuntimeError) and str(error).startswith("('xids do not match"):
+        return XIDS_DO_NOT_MATCH
     classes = type(error).__mro__
     known = [kind for kind in classes if kind.__module__.partition(".")[0] == "kazoo"]
     return (known or classes)[0].__name__
