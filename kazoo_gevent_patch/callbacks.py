@@ -14,7 +14,7 @@ from gevent.hub import Hub
 
 from kazoo_gevent_patch import stalls
 from kazoo_gevent_patch.greenlets import HandlerGreenlet
-from kazoo_gevent_patch.waiting import TimeSlice, call_in_hub, is_own_thread
+from kazoo_gevent_patch.waiting import TimeSlice, call_in_hub, hub_of_this_thread, is_own_thread
 
 # kazoo's own logger for this handler, so that existing logging settings apply.
 log = logging.getLogger("kazoo.handlers.gevent")
@@ -101,7 +101,7 @@ class CallbackQueue:
         """
         self._start_worker()
         worker = self._living_worker()
-        if worker is not None and getcurrent() not in (get_hub(), worker):
+        if worker is not None and getcurrent() not in (hub_of_this_thread(), worker):
             worker.join(0)
 
     def is_current(self) -> bool:

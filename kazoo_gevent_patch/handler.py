@@ -26,7 +26,7 @@ from kazoo_gevent_patch.queues import Queue
 from kazoo_gevent_patch.result import AsyncResult
 from kazoo_gevent_patch.selector import Selector
 from kazoo_gevent_patch.threads import NativeThread, this_thread
-from kazoo_gevent_patch.waiting import is_own_thread
+from kazoo_gevent_patch.waiting import is_own_thread, sleep
 from kazoo_gevent_patch.wake import WakeReader, WakeWriter, wake_channel
 
 STOP_TIMEOUT: Final = 10.0
@@ -58,6 +58,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     timeout_exception = KazooTimeoutError
     queue_impl = Queue
+    sleep_func = staticmethod(sleep)
 
     def __init__(self) -> None:
         # Not kazoo's: it makes a queue and a list of workers that would never be used.

@@ -7,6 +7,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import gevent
 import gevent.hub
 from gevent import get_hub
 
@@ -28,6 +29,7 @@ else:
 
 _current_thread = get_original("_thread", "get_ident")
 _native_lock = get_original("_thread", "allocate_lock")
+_native_sleep = get_original("time", "sleep")
 
 SLICE = 0.001
 """Seconds that a greenlet may go on without letting the event loop run."""
@@ -53,6 +55,20 @@ def hub_of_this_thread() -> Hub | None:
     """Return the calling thread's hub; None if gevent has never been used in this thread."""
     hub: Hub | None = get_hub_if_exists()
     return hub
+
+
+def sleep(seconds: float = 0, ref: bool = True) -> None:
+    """Sleep, and let the other greenlets of the thread run meanwhile: the handler's sleep_func.
+
+    ``seconds`` may be a fraction; ``ref`` is as in ``gevent.sleep``. May be called in any
+    greenlet and in any native thread.
+    """
+    # Greenlets, timers and watchers all make the hub of their thread. So where there is no
+    # hub there is nobody to let run, in the main thread either; gevent.sleep would make one.
+    if hub_of_this_thread() is None:
+        _native_sleep(max(seconds, 0))
+    else:
+        gevent.sleep(seconds, ref)
 
 
 class ThreadWaiter:

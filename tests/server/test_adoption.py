@@ -48,7 +48,7 @@ def test_a_client_moves_over_when_it_starts(early: KazooClient) -> None:
     early.start()
     assert type(early.handler) is SequentialGeventHandler
     assert early.handler is early._connection.handler
-    assert early._retry.sleep_func is gevent.sleep
+    assert early._retry.sleep_func is SequentialGeventHandler.sleep_func
     assert early._conn_retry.max_tries == 5
     assert early.get("/")[0] == b""
     early.restart()

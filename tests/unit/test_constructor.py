@@ -141,7 +141,12 @@ def foreign_sleep(seconds: float) -> None:
     """Stand for a sleep function of an application's own."""
 
 
-KNOWN_SLEEPS = [time.sleep, gevent.sleep, SequentialThreadingHandler.sleep_func]
+KNOWN_SLEEPS = [
+    time.sleep,
+    gevent.sleep,
+    SequentialThreadingHandler.sleep_func,
+    SequentialGeventHandler.sleep_func,
+]
 HANDLERS: list[Callable[[], Any]] = [
     lambda: None,
     SequentialThreadingHandler,
@@ -201,7 +206,7 @@ def test_the_deprecated_keywords_still_work() -> None:
     assert type(client.handler) is SequentialGeventHandler
     for retry in (client._conn_retry, client._retry):
         assert (retry.max_tries, retry.delay, retry.backoff, retry.max_delay) == (7, 0.3, 3, 9)
-        assert retry.sleep_func is gevent.sleep
+        assert retry.sleep_func is SequentialGeventHandler.sleep_func
 
 
 def test_a_sleep_function_of_ones_own_is_judged_by_kazoo() -> None:

@@ -20,6 +20,8 @@ from kazoo.protocol.states import Callback
 import kazoo_gevent_patch.handler
 from kazoo_gevent_patch import AsyncResult, SequentialGeventHandler
 from kazoo_gevent_patch.queues import Queue
+from kazoo_gevent_patch.waiting import hub_of_this_thread
+from tests.native import NativeThread
 from tests.support import wait_until
 
 
@@ -40,11 +42,35 @@ def test_it_is_kazoos_handler_with_everything_the_interface_asks_for() -> None:
     wanted += ["create_socket_pair", "name", "queue_empty", "queue_impl", "running"]
     assert [name for name in wanted if not hasattr(handler, name)] == []
     assert handler.timeout_exception is KazooTimeoutError
-    assert handler.sleep_func is gevent.sleep
     assert isinstance(handler.queue_impl(), Queue)
     assert handler.queue_empty is gevent.queue.Empty
     assert isinstance(handler.event_object(), gevent.event.Event)
     assert isinstance(handler.async_result(), AsyncResult)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01, -1])
+def test_sleep_lets_the_greenlets_of_the_thread_run(seconds: float) -> None:
+    """As gevent.sleep does, which takes less than nothing for nothing."""
+    seen: list[bool] = []
+    gevent.spawn(seen.append, True)
+    SequentialGeventHandler().sleep_func(seconds)
+    assert seen
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01, -1])
+def test_sleep_in_a_native_thread_makes_no_event_loop(seconds: float) -> None:
+    """Nobody would close it; and with greenlets of its own the thread has one."""
+
+    def work() -> tuple[bool, list[bool]]:
+        SequentialGeventHandler().sleep_func(seconds)
+        without = hub_of_this_thread() is None
+        seen: list[bool] = []
+        gevent.spawn(seen.append, True)
+        SequentialGeventHandler().sleep_func(seconds)
+        gevent.get_hub().destroy(destroy_loop=True)
+        return without, seen
+
+    assert NativeThread(work).get() == (True, [True])
 
 
 def test_start_and_stop_may_be_repeated_and_alternated(
