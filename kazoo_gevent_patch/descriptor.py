@@ -25,6 +25,8 @@ class DescriptorEvents:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._loop: Any = None
+        """Whose the watchers and the timer are. Those of libuv do not say it themselves."""
         self._watchers: dict[int, Any] = {}
         self._timer: Any = None
         self._rings = inf
@@ -47,7 +49,7 @@ class DescriptorEvents:
         try:
             watcher.start(waiter.switch, pass_events=True)
             if deadline is not None:
-                self._set_timer(deadline, waiter.hub.loop)
+                self._set_timer(deadline)
             if channel is None:
                 return waiter.get()
             channel.register(waiter)
@@ -73,16 +75,19 @@ class DescriptorEvents:
             call_in_hub(self.waiter.hub, self.waiter.switch, READ)
 
     def _watcher(self, events: int, loop: Any) -> Any:
+        if self._loop is not loop:
+            self.close()
+            self._loop = loop
         watcher = self._watchers.get(events)
-        if watcher is None or watcher.loop is not loop:
+        if watcher is None:
             watcher = self._watchers[events] = loop.io(self._fd, events)
         return watcher
 
-    def _set_timer(self, deadline: float, loop: Any) -> None:
+    def _set_timer(self, deadline: float) -> None:
         self._deadline = deadline
-        if deadline < self._rings or self._timer.loop is not loop:
+        if deadline < self._rings:
             self._close_timer()
-            self._timer = loop.timer(max(deadline - monotonic(), 0))
+            self._timer = self._loop.timer(max(deadline - monotonic(), 0))
             self._timer.start(self._ring, update=True)
             self._rings = deadline
 
@@ -93,11 +98,11 @@ class DescriptorEvents:
             self._rings = inf
 
     def _ring(self) -> None:
-        waiter, loop = self.waiter, self._timer.loop
+        waiter = self.waiter
         self._close_timer()
         if waiter is None or self._deadline == inf:
             return
         if monotonic() < self._deadline:
-            self._set_timer(self._deadline, loop)
+            self._set_timer(self._deadline)
         else:
             waiter.switch(0)
