@@ -16,7 +16,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 
 from kazoo_gevent_patch.callbacks import CallbackQueue
 from kazoo_gevent_patch.waiters import FAR_OFF
-from kazoo_gevent_patch.waiting import ThreadWaiter, Waiter, call_in_hub, hub_of_this_thread
+from kazoo_gevent_patch.waiting import ThreadWaiter, Waiter, call_in_hub, hub_to_wait_in
 
 if TYPE_CHECKING:
     _GeventAsyncResult = gevent.event.AsyncResult[Any]
@@ -111,7 +111,8 @@ class AsyncResult(_GeventAsyncResult):
         """Return the value or raise the exception, waiting for it if need be.
 
         ``timeout`` is in seconds, None (the default) waits for ever. Raises ``ResultTimeout``
-        if nothing is there in time or, with ``block`` false, at once.
+        if nothing is there in time or, with ``block`` false, at once; and ``CannotWaitError``
+        where it would have to wait in the event loop itself.
         """
         if not _ready(self):
             if block:
@@ -137,7 +138,7 @@ class AsyncResult(_GeventAsyncResult):
         return (self.value or True) if _ready(self) else None
 
     def _await(self, timeout: float | None) -> None:
-        if hub_of_this_thread() is None:
+        if hub_to_wait_in() is None:
             self._await_in_thread(timeout)
             return
         waiter: Waiter[Any] = Waiter()

@@ -18,7 +18,7 @@ from gevent import get_hub
 from gevent.hub import Waiter
 
 from kazoo_gevent_patch.threads import this_thread
-from kazoo_gevent_patch.waiting import ThreadWaiter, call_in_hub, hub_of_this_thread
+from kazoo_gevent_patch.waiting import ThreadWaiter, call_in_hub, hub_to_wait_in
 
 FAR_OFF: Final = 10 * 365 * 86400.0
 """Seconds that nobody waits."""
@@ -91,8 +91,8 @@ AnyPlace: TypeAlias = "Place | ThreadPlace"
 
 
 def waiting_place() -> GreenletPlace | ThreadPlace:
-    """Return a place for the caller."""
-    return ThreadPlace() if hub_of_this_thread() is None else GreenletPlace()
+    """Return a place for the caller. Raises ``CannotWaitError`` in the event loop itself."""
+    return ThreadPlace() if hub_to_wait_in() is None else GreenletPlace()
 
 
 class Line:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
 import gevent.hub
-from gevent import get_hub
+from gevent import get_hub, getcurrent
 
 # Nothing public asks for the hub without making one, and one that is made in a native thread
 # keeps its descriptors open when the thread ends.
 from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Hub
 from gevent.monkey import get_original
+
+from kazoo_gevent_patch.errors import CannotWaitError
 
 if TYPE_CHECKING:
     _T = TypeVar("_T")
@@ -57,15 +59,30 @@ def hub_of_this_thread() -> Hub | None:
     return hub
 
 
+def hub_to_wait_in() -> Hub | None:
+    """Return the hub whose event loop runs while the caller waits; None if there is none.
+
+    Raises ``CannotWaitError`` in that event loop itself. For who is about to wait.
+    """
+    hub = hub_of_this_thread()
+    if hub is not None and getcurrent() is hub:
+        raise CannotWaitError(
+            "This call waits, and was made in the event loop (a signal handler of an idle "
+            "program, a gevent callback), where nothing can wait; use "
+            "client.handler.spawn(function) or, for a signal, gevent.signal_handler"
+        )
+    return hub
+
+
 def sleep(seconds: float = 0, ref: bool = True) -> None:
     """Sleep, and let the other greenlets of the thread run meanwhile: the handler's sleep_func.
 
     ``seconds`` may be a fraction; ``ref`` is as in ``gevent.sleep``. May be called in any
-    greenlet and in any native thread.
+    greenlet and in any native thread; raises ``CannotWaitError`` in the event loop itself.
     """
     # Greenlets, timers and watchers all make the hub of their thread. So where there is no
     # hub there is nobody to let run, in the main thread either; gevent.sleep would make one.
-    if hub_of_this_thread() is None:
+    if hub_to_wait_in() is None:
         _native_sleep(max(seconds, 0))
     else:
         gevent.sleep(seconds, ref)

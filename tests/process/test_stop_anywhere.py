@@ -173,6 +173,50 @@ assert "start()" in str(errors[1]) and zk._stopped.is_set()
 """)
 
 
+def test_a_call_that_would_wait_in_the_event_loop_says_so(run: Run) -> None:
+    """In an idle program's signal handler: what waits is told what to use instead, and that works.
+
+    What does not have to wait works there too.
+    """
+    run("""
+errors, lock, ready = [], zk.handler.lock_object(), zk.get_async("/ephemeral")
+lock.acquire()
+ready.wait()
+queue = zk.handler.queue_impl()
+waits = (
+    lambda: zk.get("/"),
+    lambda: zk.delete("/unknown"),
+    zk.Lock("/lock").acquire,
+    lambda: zk.handler.async_result().wait(1),
+    lambda: zk.handler.event_object().wait(1),
+    lambda: lock.acquire(timeout=1),
+    lambda: queue.get(timeout=1),
+    lambda: zk.handler.sleep_func(0.01),
+)
+
+def handler(*_):
+    for call in waits:
+        try:
+            call()
+        except CannotWaitError as error:
+            errors.append(str(error))
+    assert ready.get() and not lock.acquire(blocking=False)
+
+signal.signal(signal.SIGUSR1, handler)
+send_while_idle(signal.SIGUSR1)
+wait_until(lambda: len(errors) == len(waits))
+assert all("event loop" in error and "gevent.signal_handler" in error for error in errors), errors
+
+def leave():
+    zk.delete("/ephemeral")
+    zk.stop()
+
+gevent.signal_handler(signal.SIGUSR2, leave)
+send_while_idle(signal.SIGUSR2)
+wait_until(lambda: states == ["CONNECTED", "LOST"])
+""")
+
+
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit"])
 def test_an_interrupt_in_the_connection_greenlet_is_the_main_greenlets(
     run: Run, error: str
