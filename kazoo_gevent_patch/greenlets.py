@@ -77,6 +77,15 @@ class HandlerGreenlet(_Greenlet):
         """Return whether the function has not ended yet."""
         return not self.ready() and not self.is_inherited()
 
+    def may_go_on(self) -> bool:
+        """Return whether the function has not ended yet, and its event loop was not destroyed."""
+        loop: Any = self._hub.loop
+        return self.is_alive() and loop is not None
+
+    def lives_in(self, hub: Hub | None) -> bool:
+        """Return whether it runs in the hub."""
+        return self._hub is hub
+
     def join(self, timeout: float | None = None) -> None:
         """Wait until the function has ended, at most ``timeout`` seconds.
 

@@ -26,7 +26,7 @@ from kazoo_gevent_patch.queues import Queue
 from kazoo_gevent_patch.result import AsyncResult
 from kazoo_gevent_patch.selector import Selector
 from kazoo_gevent_patch.threads import NativeThread, this_thread
-from kazoo_gevent_patch.waiting import is_own_thread, sleep
+from kazoo_gevent_patch.waiting import hub_of_this_thread, is_own_thread, sleep
 from kazoo_gevent_patch.wake import WakeReader, WakeWriter, wake_channel
 
 STOP_TIMEOUT: Final = 10.0
@@ -62,23 +62,27 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def __init__(self) -> None:
         # Not kazoo's: it makes a queue and a list of workers that would never be used.
+        self._queues: dict[str, CallbackQueue] = {}
+        self._deferred: CallbackQueue | None = None
         self.forget()
 
     def forget(self) -> None:
         """Be as new: stopped, with empty queues and no workers. For a forked child."""
         self._running = False
+        for queue in (*self._queues.values(), *filter(None, [self._deferred])):
+            queue.abandon()  # a callback that goes on, having called fork, is the last
         self.hub: Hub | None = None
         """The hub of the thread that started the handler last."""
         self.thread: NativeThread | None = None
         """That thread."""
-        self._queues: dict[str, CallbackQueue] = {}
+        self._queues = {}
         self._selector = Selector()
         self.select = self._selector.select
         self._requests: WakeReader | None = None
         """The reading end of the wake channel: a byte for each request that waits."""
         self._watched: WatchedClient | None = None
         self._unwatch: Callable[[], None] | None = None
-        self._deferred: CallbackQueue | None = None
+        self._deferred = None
         self.outcomes: set[AsyncResult] = set()
         """What other threads wait for while something runs for them in the client's loop."""
 
@@ -111,21 +115,21 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         for queue in list(self._queues.values()):
             queue.start(self.hub)
         if self._deferred is not None:
-            self._deferred.start(self.hub)
+            self._deferred.run(self.hub)
 
     def stop(self) -> None:
         """Run what is in the queues and stop the workers. Does nothing when they are stopped.
 
         Waits for the callbacks at most ``STOP_TIMEOUT`` seconds; then it logs a warning and
-        drops those that have not begun. Called by a callback it does not wait, and the
-        workers end after the last callback.
+        drops those that have not begun. Called by a callback, or in the event loop itself, it
+        does not wait, and the workers end after the last callback.
         """
         self._running = False
         self.unwatch()
         queues = list(self._queues.values())
         for queue in queues:
             queue.stop()
-        if any(queue.is_current() for queue in queues):
+        if getcurrent() is hub_of_this_thread() or any(queue.is_current() for queue in queues):
             return
         deadline = monotonic() + STOP_TIMEOUT
         for queue in queues:
@@ -205,21 +209,20 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     def defer(self, func: Callable[[], object]) -> None:
         """Run the function soon, in turn with others that were deferred, when started once."""
         if self._deferred is None:
-            deferred = CallbackQueue()
-            deferred.start(self.hub)
-            self._deferred = deferred
+            self._deferred = CallbackQueue()
         self._deferred.put(func)
+        self._deferred.run(self.hub)
 
     def has_deferred(self) -> bool:
         """Return whether something that was deferred has not ended."""
         deferred = self._deferred
-        return deferred is not None and not (deferred.empty() and deferred.join(0))
+        return deferred is not None and (not deferred.empty() or deferred.is_busy())
 
     def join_deferred(self, timeout: float) -> None:
         """Wait until all that was deferred has ended, at most ``timeout`` seconds."""
         if self._deferred is not None:
             ended = Event()
-            self._deferred.put(ended.set)
+            self.defer(ended.set)
             ended.wait(timeout)
 
     def event_object(self) -> Event:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import gevent
 import gevent.event
 import gevent.queue
 import pytest
+from gevent.local import local
 from greenlet import greenlet
 from kazoo.handlers import gevent as stock
 from kazoo.handlers.threading import KazooTimeoutError
@@ -21,7 +24,7 @@ import kazoo_gevent_patch.handler
 from kazoo_gevent_patch import AsyncResult, SequentialGeventHandler
 from kazoo_gevent_patch.queues import Queue
 from kazoo_gevent_patch.waiting import hub_of_this_thread
-from tests.native import NativeThread
+from tests.native import NativeThread, outcomes
 from tests.support import wait_until
 
 
@@ -242,13 +245,129 @@ def test_what_is_dispatched_while_stopped_waits_for_the_start() -> None:
     assert seen == ["early"]
 
 
-def test_an_idle_handler_has_no_greenlets(handler: SequentialGeventHandler) -> None:
-    """Workers come with the first callback and go with the last."""
+@pytest.mark.parametrize("kind", ["watch", "completion"])
+def test_what_callbacks_keep_in_a_thread_local_lasts_until_stop(
+    handler: SequentialGeventHandler, kind: str
+) -> None:
+    """Callbacks of a type share a thread's storage (Django's connections), however far apart."""
+    storage = local()
+    opened: list[int] = []
+    seen: list[int] = []
+
+    def callback(number: int) -> None:
+        if not hasattr(storage, "connection"):
+            opened.append(number)
+            storage.connection = number
+        seen.append(number)
+
+    for number in range(6):
+        if number == 3:
+            handler.stop()
+            handler.start()
+        handler.dispatch_callback(Callback(kind, callback, (number,)))
+        wait_until(lambda last=number: seen[-1:] == [last], sleep=gevent.sleep)
+        gevent.sleep(0)  # the worker finds nothing left
+    assert opened == [0, 3]
+
+
+def test_workers_come_with_the_first_callback_and_go_with_stop(
+    handler: SequentialGeventHandler,
+) -> None:
+    """A handler without callbacks has no greenlets, and none is left when stop() returns."""
+    queue = handler.callback_queue
+    assert queue._worker is None
     handler.dispatch_callback(Callback("watch", int, ()))
-    worker = handler.callback_queue._worker
+    worker = queue._worker
     assert worker is not None
-    wait_until(worker.ready, sleep=gevent.sleep)
-    assert handler.callback_queue._worker is None
+    assert queue.join(5)
+    assert not worker.ready()
+    handler.stop()
+    assert worker.ready()
+    assert queue._worker is None
+
+
+def test_a_worker_that_waits_does_not_keep_the_event_loop_running(
+    handler: SequentialGeventHandler,
+) -> None:
+    """gevent still finds out that nothing will ever happen."""
+    handler.dispatch_callback(Callback("watch", int, ()))
+    assert handler.callback_queue.join(5)
+    assert gevent.wait(timeout=5)  # true when there is nothing left to wait for
+
+
+def test_a_handler_that_is_forgotten_leaves_no_worker_behind(
+    handler: SequentialGeventHandler,
+) -> None:
+    """What forked children, and clients of a thread that ends, do with their handler."""
+    handler.dispatch_callback(Callback("watch", int, ()))
+    queue = handler.callback_queue
+    assert queue.join(5)
+    worker = queue._worker
+    assert worker is not None
+    handler.forget()
+    assert worker.ready()
+    assert queue._worker is None
+
+
+def test_a_worker_that_is_killed_while_it_waits_is_replaced(
+    handler: SequentialGeventHandler,
+) -> None:
+    """Also when a callback was put, and has woken it, just before."""
+    seen: list[int] = []
+    for number in range(2):
+        handler.dispatch_callback(Callback("watch", seen.append, (number,)))
+        assert handler.callback_queue.join(5)
+        worker = handler.callback_queue._worker
+        assert worker is not None
+        if number:
+            handler.dispatch_callback(Callback("watch", seen.append, (2,)))
+        gevent.kill(worker)
+    wait_until(lambda: seen == [0, 1, 2], sleep=gevent.sleep)
+    assert handler.callback_queue.join(5)
+
+
+def test_the_queue_goes_on_in_another_event_loop() -> None:
+    """Started in a thread whose loop was destroyed, or that has ended, and then in this one."""
+    handler = SequentialGeventHandler()
+    seen: list[int] = []
+
+    def live(number: int) -> None:
+        handler.start()
+        handler.dispatch_callback(Callback("watch", seen.append, (number,)))
+        assert handler.callback_queue.join(5)
+        handler.stop()
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    for number in range(3):
+        NativeThread(live, number).get()
+    handler.start()
+    handler.dispatch_callback(Callback("watch", seen.append, (3,)))
+    handler.stop()
+    assert seen == [0, 1, 2, 3]
+
+
+def test_native_threads_put_and_join_while_the_worker_comes_and_goes(
+    handler: SequentialGeventHandler,
+) -> None:
+    """No callback is left lying while the worker waits, and join() returns when all has run."""
+    queue = handler.callback_queue
+    seen: list[tuple[int, int]] = []
+    rounds = 300
+
+    def put(thread: int) -> None:
+        for number in range(rounds):
+            queue.put(partial(seen.append, (thread, number)))
+            assert queue.join(5)
+            assert (thread, number) in seen
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [NativeThread(put, thread) for thread in range(3)]
+        outcomes(threads)
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(seen) == [(thread, number) for thread in range(3) for number in range(rounds)]
 
 
 def test_spawn_returns_what_code_for_threads_expects(handler: SequentialGeventHandler) -> None:
