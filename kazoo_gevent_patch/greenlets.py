@@ -131,4 +131,7 @@ class HandlerGreenlet(_Greenlet):
             self.parent = getcurrent()
         except ValueError:
             return  # of a thread that the fork left behind: nothing can resume it here
+        # gevent takes the parent for a hub when there are links: monkey patched, one that has
+        # logged has a link from its dummy thread, which Python drops in the child.
+        self.unlink_all()
         self.throw(GreenletExit)

@@ -265,8 +265,8 @@ def test_what_callbacks_keep_in_a_thread_local_lasts_until_stop(
             handler.stop()
             handler.start()
         handler.dispatch_callback(Callback(kind, callback, (number,)))
-        wait_until(lambda last=number: seen[-1:] == [last], sleep=gevent.sleep)
-        gevent.sleep(0)  # the worker finds nothing left
+        assert handler._queue(kind).join(5)
+    assert seen == list(range(6))
     assert opened == [0, 3]
 
 
@@ -280,10 +280,9 @@ def test_workers_come_with_the_first_callback_and_go_with_stop(
     worker = queue._worker
     assert worker is not None
     assert queue.join(5)
-    assert not worker.ready()
+    assert worker.is_alive()
     handler.stop()
-    assert worker.ready()
-    assert queue._worker is None
+    assert [worker.is_alive(), queue._worker] == [False, None]
 
 
 def test_a_worker_that_waits_does_not_keep_the_event_loop_running(
@@ -304,9 +303,9 @@ def test_a_handler_that_is_forgotten_leaves_no_worker_behind(
     assert queue.join(5)
     worker = queue._worker
     assert worker is not None
+    worker.rawlink(int)
     handler.forget()
-    assert worker.ready()
-    assert queue._worker is None
+    assert [worker.is_alive(), queue._worker] == [False, None]
 
 
 def test_a_worker_that_is_killed_while_it_waits_is_replaced(
