@@ -13,7 +13,7 @@ from kazoo.handlers import gevent as stock
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import Callback
 
-from kazoo_gevent_patch import stalls
+from kazoo_gevent_patch import leaving, stalls
 from kazoo_gevent_patch.callbacks import CallbackQueue, log
 from kazoo_gevent_patch.connecting import create_connection
 from kazoo_gevent_patch.connection import Connection
@@ -112,6 +112,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         self.hub = get_hub()
         self.thread = this_thread()
         self._running = True
+        leaving.remember(self)
         for queue in list(self._queues.values()):
             queue.start(self.hub)
         if self._deferred is not None:
@@ -224,6 +225,13 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
             ended = Event()
             self.defer(ended.set)
             ended.wait(timeout)
+
+    def busy_queues(self) -> list[CallbackQueue]:
+        """Return the queues of callbacks that have something to run and may still run it."""
+        hub, thread = self.hub, self.thread
+        if hub is None or hub.loop is None or thread is None or thread.ended:
+            return []
+        return [queue for queue in list(self._queues.values()) if queue.is_busy()]
 
     def event_object(self) -> Event:
         """Return an event for greenlets, to be used as a ``threading.Event``."""

@@ -4,15 +4,13 @@ What they wait for lives in the event loop of the thread that started the client
 native thread they are carried out there. In the event loop itself (the handler of a signal
 that comes while the process is idle runs there) and in the client's own connection greenlet
 (state listeners do) nothing can wait: they are carried out later, in turn, by a greenlet of
-the client, and before the interpreter exits.
+the client, and before the interpreter exits (``kazoo_gevent_patch.leaving``).
 """
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
 from typing import Any, Final
 
 from gevent import getcurrent
@@ -22,9 +20,6 @@ from kazoo_gevent_patch.errors import CannotWaitError, EventLoopBlockedError
 from kazoo_gevent_patch.forking import is_ours
 from kazoo_gevent_patch.result import AsyncResult
 from kazoo_gevent_patch.waiting import hub_of_this_thread, is_own_thread
-
-EXIT_TIMEOUT: Final = 4.0
-"""Seconds that the interpreter's exit waits for what could not wait when it was called."""
 
 LOOP_TIMEOUT: Final = 10.0
 """Seconds within which the event loop of another thread has to begin what it is asked for."""
@@ -104,14 +99,3 @@ def _in_own_loop(client: Any, function: Callable[[], object]) -> Any:
         return outcome.get()
     finally:
         outcomes.discard(outcome)
-
-
-def finish_deferred() -> None:
-    """Wait, at the interpreter's exit, for what could not wait when it was called."""
-    deadline = monotonic() + EXIT_TIMEOUT
-    for client in clients.live:
-        if is_ours(client):
-            client.handler.join_deferred(max(deadline - monotonic(), 0))
-
-
-atexit.register(finish_deferred)

@@ -14,7 +14,7 @@ import pytest
 
 from tests import children
 from tests.process.gunicorn_server import Gunicorn
-from tests.support import ROOT, wait_until
+from tests.support import ROOT, run_python, wait_until
 from tests.zookeeper import ZooKeeper
 
 LIMIT = 5.0
@@ -141,3 +141,61 @@ def test_a_worker_of_gunicorn_ends_with_a_client_open(zk_server: ZooKeeper, tmp_
         assert alive == []
         assert time.monotonic() - begin < LIMIT
         assert "Traceback" not in gunicorn.log
+
+
+CALLBACKS = """
+import sys, time
+{monkey}
+from kazoo_gevent_patch import SequentialGeventHandler
+import gevent
+from kazoo.protocol.states import Callback
+
+def slowly(number):
+    print("begins", number, flush=True)
+    gevent.sleep({seconds})
+    print("ends", number, flush=True)
+
+handler = SequentialGeventHandler()
+handler.start()
+for number in range(3):
+    handler.dispatch_callback(Callback("watch", slowly, (number,)))
+
+def endlessly():
+    handler.dispatch_callback(Callback("session", endlessly, ()))
+
+endlessly()
+gevent.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("monkey", ["import gevent.monkey; gevent.monkey.patch_all()", ""])
+def test_callbacks_that_are_queued_at_exit_run(monkey: str) -> None:
+    """As on kazoo's default: what has begun is not cut off, and what is queued behind it runs."""
+    done = run_python(CALLBACKS.format(monkey=monkey, seconds=0.1))
+    assert done.stdout.split() == [
+        word for number in range(3) for word in ("begins", str(number), "ends", str(number))
+    ]
+    assert done.stderr == ""
+
+
+def test_callbacks_that_are_dropped_at_exit_are_counted() -> None:
+    """A warning says what did not end in time; it is 4 seconds, and less here."""
+    program = CALLBACKS.format(monkey="", seconds=60)
+    done = run_python(
+        program + "from kazoo_gevent_patch import leaving; leaving.EXIT_TIMEOUT = 0.2"
+    )
+    assert done.stdout.split() == ["begins", "0"]
+    assert "1 callbacks have not returned within 0.2 seconds" in done.stderr
+    assert "2 that were queued behind them are dropped" in done.stderr
+
+
+def test_the_exit_waits_for_nothing_when_no_callback_is_queued() -> None:
+    """Not even for the event loop to run once."""
+    program = CALLBACKS.format(monkey="", seconds=0).replace("endlessly()\n", "pass\n")
+    done = run_python(
+        program + "from kazoo_gevent_patch import leaving\n"
+        "gevent.spawn(print, 'the event loop runs')\n"
+        "leaving.finish()\n"
+    )
+    assert "ends 2" in done.stdout
+    assert "the event loop runs" not in done.stdout

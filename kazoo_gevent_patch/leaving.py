@@ -1,0 +1,57 @@
+"""What the interpreter's exit waits for: callbacks, and what could not wait when it was called.
+
+kazoo's default handler joins its worker threads at exit, so that what has come is dealt with.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from kazoo_gevent_patch.event import Event
+from kazoo_gevent_patch.weak import IdentitySet
+
+if TYPE_CHECKING:
+    from kazoo_gevent_patch.handler import SequentialGeventHandler
+
+EXIT_TIMEOUT: Final = 4.0
+"""Seconds that the interpreter's exit waits, in total."""
+
+log = logging.getLogger("kazoo_gevent_patch")
+
+_handlers = IdentitySet()
+
+
+def remember(handler: SequentialGeventHandler) -> None:
+    """Have the interpreter's exit wait for what the handler has to run then."""
+    _handlers.add(handler)
+
+
+def finish() -> None:
+    """Wait for what was deferred, and for the callbacks that are queued by then."""
+    deadline = monotonic() + EXIT_TIMEOUT
+    for handler in _handlers:
+        handler.join_deferred(max(deadline - monotonic(), 0))
+    queues = [queue for handler in _handlers for queue in handler.busy_queues()]
+    # Not until the queues are empty: callbacks may go on queueing callbacks for ever.
+    marks = [Event() for _ in queues]
+    for queue, mark in zip(queues, marks, strict=True):
+        queue.put(mark.set)
+    late = [
+        queue
+        for queue, mark in zip(queues, marks, strict=True)
+        if not mark.wait(max(deadline - monotonic(), 0))
+    ]
+    if late:
+        log.warning(
+            "The interpreter exits: %d callbacks have not returned within %g seconds and are cut "
+            "off; %d that were queued behind them are dropped",
+            len(late),
+            EXIT_TIMEOUT,
+            sum(queue.qsize() - 1 for queue in late),  # one is the mark
+        )
+
+
+atexit.register(finish)
