@@ -228,8 +228,8 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def busy_queues(self) -> list[CallbackQueue]:
         """Return the queues of callbacks that have something to run and may still run it."""
-        hub, thread = self.hub, self.thread
-        if hub is None or hub.loop is None or thread is None or thread.ended:
+        loop: Any = self.hub and self.hub.loop
+        if loop is None or (self.thread is not None and self.thread.ended):
             return []
         return [queue for queue in list(self._queues.values()) if queue.is_busy()]
 
