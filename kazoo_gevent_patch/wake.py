@@ -13,6 +13,8 @@ Why no wake-up is lost, with any number of greenlets and native threads sending:
 * ``send`` stores the byte first and looks for a waiting greenlet second; a waiting greenlet
   registers itself first and looks for bytes second (``kazoo_gevent_patch.selector``). Whichever
   way the two interleave, the sender sees the waiter or the waiter sees the byte.
+* A sender takes the waiter out by ``list.pop``, which is atomic, and wakes what it took out. A
+  slow thread may so wake a later waiter for nothing, and never takes one out unwoken.
 * ``deque.extend``, ``popleft`` and ``len`` are atomic, so no byte is counted twice or not
   at all, whichever threads send.
 * Only the one connection greenlet receives, one byte for each request that it took, or one
@@ -33,19 +35,20 @@ from kazoo_gevent_patch.waiting import Waiter, call_in_hub
 class _Channel:
     """What the two ends share: the bytes on their way and who waits for them."""
 
-    __slots__ = ("bytes", "closed", "waiter")
+    __slots__ = ("bytes", "closed", "waiters")
 
     def __init__(self) -> None:
         self.bytes: deque[int] = deque()
         self.closed = False
-        self.waiter: Waiter[Any] | None = None
+        self.waiters: list[Waiter[Any]] = []
+        """The one that waits, if there is one."""
 
     def notify(self) -> None:
-        # Two threads may both find the waiter: Waiter.switch only stores the value when the
-        # greenlet no longer waits.
-        waiter = self.waiter
-        if waiter is not None:
-            self.waiter = None
+        if self.waiters:
+            try:
+                waiter = self.waiters.pop()
+            except IndexError:
+                return  # another thread was quicker, or it no longer waits
             call_in_hub(waiter.hub, waiter.switch, None)
 
 
@@ -103,11 +106,11 @@ class WakeReader(_End):
 
     def register(self, waiter: Waiter[Any]) -> None:
         """Have ``waiter`` switched to once, whatever thread sends, when a byte comes."""
-        self._channel.waiter = waiter
+        self._channel.waiters.append(waiter)
 
     def unregister(self) -> None:
         """Undo ``register``."""
-        self._channel.waiter = None
+        self._channel.waiters.clear()
 
     def wait(self, deadline: float | None = None) -> None:
         """Wait until ``recv`` returns at once, or until the deadline (by the monotonic clock)."""

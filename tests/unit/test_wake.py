@@ -54,6 +54,25 @@ def test_a_closed_channel_raises_what_a_socket_raises() -> None:
             call()
 
 
+def test_a_slow_sender_wakes_whomever_it_takes_out() -> None:
+    """The reader has meanwhile found the byte by itself, and waits for the next one."""
+    reader, writer = wake_channel()
+    first: Waiter[Any] = Waiter()
+    later: Waiter[Any] = Waiter()
+
+    class Overtaken(list[Any]):
+        def pop(self, *_: Any) -> Any:
+            reader.unregister()
+            reader.recv(1)
+            reader.register(later)
+            return super().pop()
+
+    reader._channel.waiters = Overtaken([first])
+    writer.send(b"x")
+    with gevent.Timeout(5):
+        later.get()
+
+
 def test_closing_wakes_the_greenlet_that_selects() -> None:
     """close() while another greenlet waits: it finds the channel readable."""
     reader, writer = wake_channel()
