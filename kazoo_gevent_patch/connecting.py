@@ -7,6 +7,7 @@ verified, by which defaults, and what is refused stays the installed kazoo's.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from types import FunctionType, SimpleNamespace
 from typing import Any, Final
@@ -46,10 +47,24 @@ class _SSLContext(gevent.ssl.SSLContext):
         return super().wrap_socket(sock, server_hostname=server_hostname, **options)
 
 
+def _programs(name: str) -> Callable[..., Any] | None:
+    """Return the program's own function of ``socket``, such as a DNS cache's or a proxy's."""
+    function: Callable[..., Any] = getattr(socket, name)
+    # Not its __module__, which decorators copy.
+    home = function.__globals__["__name__"] if isinstance(function, FunctionType) else ""
+    return None if home.partition(".")[0] in ("socket", "gevent") else function
+
+
 def _getaddrinfo(
     host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
 ) -> Any:
-    """Ask gevent's resolver, but not for an address: that needs no thread, which may be forked."""
+    """Ask gevent's resolver, but not for an address: that needs no thread, which may be forked.
+
+    One that the program has put in the place of the standard library's is asked instead.
+    """
+    own = _programs("getaddrinfo")
+    if own is not None:
+        return own(host, port, family, type, proto, flags)
     try:
         numeric = flags | gevent.socket.AI_NUMERICHOST
         return _blocking_getaddrinfo(host, port, family, type, proto, numeric)
@@ -76,7 +91,14 @@ def _with_globals(function: Callable[..., Any], **names: Any) -> Callable[..., A
 
 
 _ssl: Final = SimpleNamespace(**{**vars(gevent.ssl), "SSLContext": _SSLContext})
-_create_connection: Final = _with_globals(gevent.socket.create_connection, getaddrinfo=_getaddrinfo)
+_connect: Final = _with_globals(gevent.socket.create_connection, getaddrinfo=_getaddrinfo)
+
+
+def _create_connection(*args: Any, **kwargs: Any) -> Any:
+    """Connect as gevent does, or as the program does in the standard library's place."""
+    return (_programs("create_connection") or _connect)(*args, **kwargs)
+
+
 _socket: Final = SimpleNamespace(
     **{
         **vars(gevent.socket),

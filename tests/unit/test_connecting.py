@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,3 +76,32 @@ def test_a_name_that_cannot_be_looked_up_raises_as_in_kazoo() -> None:
     for handler in (SequentialThreadingHandler(), SequentialGeventHandler()):
         with patched(), pytest.raises(UnicodeError, match="label"):
             expand("a" * 64 + ".test:2181", handler)
+
+
+def test_a_programs_own_resolver_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that it put in the place of the standard library's, such as a DNS cache's."""
+    resolve = socket.getaddrinfo
+
+    def cached(host: str, *args: Any) -> Any:
+        return resolve("127.0.0.7" if host == "only-the-cache.invalid" else host, *args)
+
+    monkeypatch.setattr(socket, "getaddrinfo", cached)
+    with patched():
+        assert expand("only-the-cache.invalid:2181", None) == [
+            ("only-the-cache.invalid", "127.0.0.7", 2181)
+        ]
+
+
+def test_a_programs_own_way_to_connect_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that it put in the place of the standard library's, such as a proxy's."""
+    connect = socket.create_connection
+    asked: list[object] = []
+
+    def through_a_proxy(address: object, *args: Any) -> Any:
+        asked.append(address)
+        return connect(server.getsockname(), *args)
+
+    monkeypatch.setattr(socket, "create_connection", through_a_proxy)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        SequentialGeventHandler().create_connection(("192.0.2.1", 2181), timeout=5).close()
+    assert asked == [("192.0.2.1", 2181)]
