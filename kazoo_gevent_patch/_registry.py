@@ -50,6 +50,36 @@ class Applied:
         return True
 
 
+_WraptBoundWrapper: Any = wrapt.BoundFunctionWrapper
+_WraptWrapper: Any = wrapt.FunctionWrapper
+
+
+class _BoundWrapper(_WraptBoundWrapper):  # type: ignore[misc]
+    """A wrapped method of an instance, for what takes methods apart and puts them together.
+
+    ``weakref.WeakMethod``, with which libraries for signals keep methods, asks a method for
+    its ``__func__`` and calls its class with that and the instance. wrapt's own would answer
+    with the original, and its class cannot be called so.
+    """
+
+    def __new__(cls, wrapped: Any, instance: Any, *rest: Any) -> Any:
+        return super().__new__(cls) if rest else wrapped.__get__(instance, type(instance))
+
+    def __init__(self, wrapped: Any, instance: Any, *rest: Any) -> None:
+        if rest:
+            super().__init__(wrapped, instance, *rest)
+
+    @property
+    def __func__(self) -> Any:
+        return self._self_parent
+
+
+class _Wrapper(_WraptWrapper):  # type: ignore[misc]
+    """What takes the place of a function."""
+
+    __bound_function_wrapper__ = _BoundWrapper
+
+
 class Registry:
     """The state of a patch table.
 
@@ -168,7 +198,7 @@ class Registry:
         replacement: object
         if patch.how == "wrap":
             # Where somebody has wrapped our wrapper, undo leaves it; disabled, it does nothing.
-            replacement = wrapt.FunctionWrapper(original, replace, enabled=self._is_wanted)
+            replacement = _Wrapper(original, replace, enabled=self._is_wanted)
         else:
             replacement = replace(original, owner)
         inherited = isinstance(owner, type) and attribute not in vars(owner)
