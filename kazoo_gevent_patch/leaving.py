@@ -16,7 +16,7 @@ from kazoo_gevent_patch.weak import IdentitySet
 if TYPE_CHECKING:
     from kazoo_gevent_patch.handler import SequentialGeventHandler
 
-EXIT_TIMEOUT: Final = 4.0
+EXIT_TIMEOUT: Final = 3.0
 """Seconds that the interpreter's exit waits, in total."""
 
 log = logging.getLogger("kazoo_gevent_patch")

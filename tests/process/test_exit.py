@@ -182,7 +182,7 @@ def test_callbacks_that_are_queued_at_exit_run(monkey: str) -> None:
 
 
 def test_callbacks_that_are_dropped_at_exit_are_counted() -> None:
-    """A warning says what did not end in time; it is 4 seconds, and less here."""
+    """A warning says what did not end in time; it is 3 seconds, and less here."""
     program = CALLBACKS.format(monkey="", seconds=60)
     done = run_python(
         program + "from kazoo_gevent_patch import leaving; leaving.EXIT_TIMEOUT = 0.2"
