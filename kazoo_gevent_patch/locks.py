@@ -13,6 +13,16 @@ from kazoo_gevent_patch.waiting import hub_of_this_thread
 _native_lock: Final = get_original("_thread", "allocate_lock")
 
 
+def _check(blocking: bool, timeout: float | None) -> None:
+    """Raise ``ValueError`` for the arguments that a lock of ``threading`` refuses."""
+    if timeout is None or timeout == -1:
+        return
+    if not blocking:
+        raise ValueError("can't specify a timeout for a non-blocking call")
+    if timeout < 0:
+        raise ValueError("timeout value must be a non-negative number")
+
+
 class Lock:
     """A lock with the signature and the errors of ``threading.Lock``.
 
@@ -39,6 +49,7 @@ class Lock:
 
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
+        _check(blocking, timeout)
         # Who finds it free may not overtake those in line: the lock is about to be theirs.
         acquired = not self._line and self._native.acquire(False)
         if not acquired and blocking:
@@ -108,6 +119,7 @@ class RLock:
 
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
+        _check(blocking, timeout)
         current = getcurrent()
         # Only the caller itself can have made itself the owner, or can take that back.
         if self._owner is current:

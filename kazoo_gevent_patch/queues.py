@@ -11,7 +11,10 @@ from kazoo_gevent_patch.waiters import Line, waiting_place
 
 
 class Queue:
-    """An unbounded first-in, first-out queue with the methods of ``queue.Queue``.
+    """An unbounded first-in, first-out queue: what kazoo and its users ask of ``queue.Queue``.
+
+    It is never full, and does not count tasks: there is no ``full()``, ``task_done()`` or
+    ``join()``.
 
     May be shared by greenlets of any event loop and by native threads. No item is left while
     somebody waits: who puts stores the item first and looks at the line second, who gets
@@ -36,8 +39,10 @@ class Queue:
         """Remove and return the first item, waiting at most ``timeout`` seconds for one.
 
         None waits for ever. Raises ``queue.Empty`` if there is none in time or, with
-        ``block`` false, at once.
+        ``block`` false, at once; ``ValueError`` if it should wait less than no time.
         """
+        if block and timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             try:

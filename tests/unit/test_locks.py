@@ -247,3 +247,13 @@ def test_no_two_hold_it_and_nobody_waits_for_ever(seed: int) -> None:
     assert acquired[0] > 0
     assert lock.acquire(False)
     assert " 0 waiting" in repr(lock)
+
+
+@pytest.mark.parametrize("arguments", [(False, 5), (True, -5)])
+@pytest.mark.parametrize("kind", [Lock, RLock, threading.Lock, threading.RLock])
+def test_a_lock_refuses_what_a_lock_of_threading_refuses(kind: Any, arguments: Any) -> None:
+    """A time-out without waiting, and one of less than no time."""
+    lock = kind()
+    with pytest.raises(ValueError, match="timeout"):
+        lock.acquire(*arguments)
+    assert lock.acquire(blocking=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue as queue_module
 from collections.abc import Callable
 from queue import Empty
 from typing import Any
@@ -73,3 +74,11 @@ def test_an_item_that_comes_before_the_place_in_line_is_seen(
 
     monkeypatch.setattr(type(queue._line), "join", put_then_join)
     assert queue.get(timeout=5) == "item"
+
+
+def test_a_wait_of_less_than_no_time_is_refused() -> None:
+    """As queue.Queue refuses it."""
+    queues: tuple[Any, ...] = Queue(), queue_module.Queue()
+    for queue in queues:
+        with pytest.raises(ValueError, match="non-negative"):
+            queue.get(timeout=-1)
