@@ -1,13 +1,14 @@
 """What mkdocs does besides: shows the files that pages link to, and the measured figures.
 
 The pages link to tests and sources by paths in the repository. The built site has no
-repository beside it, so each file that is linked becomes a page of the site, with an anchor
-for each line.
+repository beside it, so each file that is linked becomes a page of the site: a README as it
+reads, with what it links to, and any other file with an anchor for each line.
 """
 
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,10 @@ from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LINK: Final = re.compile(r"\[(?P<text>[^][]*)\]\(\.\./(?P<path>[^)#]+)\)")
-"""A link out of docs/; the test of the documents uses it too."""
+"""A link out of docs/."""
+
+_BESIDE: Final = re.compile(r"\]\((?![a-z]+:|#)(?P<path>[^)#]+)\)")
+"""The end of a link in a README, which is relative to its folder."""
 
 _FIGURES: Final = "<!-- the figures of benchmarks.json -->"
 _LANGUAGES: Final = {".py": "python", ".sh": "bash", ".md": "markdown", ".toml": "toml"}
@@ -26,13 +30,21 @@ _LANGUAGES: Final = {".py": "python", ".sh": "bash", ".md": "markdown", ".toml":
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Make a page of each file of the repository that a page links to."""
-    pages = [page.content_string for page in files.documentation_pages()]
-    for path in sorted({match["path"] for text in pages for match in LINK.finditer(text)}):
-        files.append(
-            File.generated(
-                config, _page_of(path), content=_source(path), inclusion=InclusionLevel.NOT_IN_NAV
+    texts = [page.content_string for page in files.documentation_pages()]
+    made = set()
+    for text in texts:  # which grows by each README
+        for path in sorted({match["path"] for match in LINK.finditer(text)} - made):
+            made.add(path)
+            if _is_readme(path):
+                content = _readme(path)
+                texts.append(content)
+            else:
+                content = _source(path)
+            files.append(
+                File.generated(
+                    config, _page_of(path), content=content, inclusion=InclusionLevel.NOT_IN_NAV
+                )
             )
-        )
     return files
 
 
@@ -41,7 +53,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if _FIGURES in markdown:
         document = json.loads((Path(config.docs_dir) / "benchmarks.json").read_text())
         markdown = markdown.replace(_FIGURES, "\n".join(_tables(document)))
-    return LINK.sub(_site_link, markdown)
+    here = posixpath.dirname(page.file.src_uri)
+    return LINK.sub(lambda match: _site_link(match, here), markdown)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -51,8 +64,21 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     return html
 
 
+def _is_readme(path: str) -> bool:
+    return posixpath.basename(path) == "README.md"
+
+
 def _page_of(path: str) -> str:
-    return f"source/{path}.md"
+    return f"source/{path}" if _is_readme(path) else f"source/{path}.md"
+
+
+def _readme(path: str) -> str:
+    """Return a README whose links are written as those of the pages in docs/ are."""
+    folder = posixpath.dirname(path)
+    return _BESIDE.sub(
+        lambda match: f"](../{posixpath.normpath(posixpath.join(folder, match['path']))})",
+        (ROOT / path).read_text(),
+    )
 
 
 def _source(path: str) -> str:
@@ -63,12 +89,12 @@ def _source(path: str) -> str:
     )
 
 
-def _site_link(match: re.Match[str]) -> str:
+def _site_link(match: re.Match[str], here: str) -> str:
     path, definition = match["path"], "def " + match["text"].strip("`") + "("
     lines = (ROOT / path).read_text().splitlines()
     found = next((n for n, line in enumerate(lines, 1) if line.startswith(definition)), None)
     anchor = "" if found is None else f"#__codelineno-0-{found}"
-    return f"[{match['text']}]({_page_of(path)}{anchor})"
+    return f"[{match['text']}]({posixpath.relpath(_page_of(path), here)}{anchor})"
 
 
 def _tables(document: dict[str, Any]) -> list[str]:

@@ -12,7 +12,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / "kazoo_gevent_patch"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-DOCUMENTS = [*PAGES, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+DOCUMENTS = [
+    *PAGES,
+    *sorted((ROOT / "examples").glob("*/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+]
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
 
 LINK = re.compile(r"\[(?P<text>[^][]*)\]\((?P<target>[^)\s]+)\)")
