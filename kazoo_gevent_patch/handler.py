@@ -121,9 +121,9 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     def stop(self) -> None:
         """Run what is in the queues and stop the workers. Does nothing when they are stopped.
 
-        Waits for the callbacks at most ``STOP_TIMEOUT`` seconds; then it logs a warning and
-        drops those that have not begun. Called by a callback, or in the event loop itself, it
-        does not wait, and the workers end after the last callback.
+        Waits for the callbacks at most 10 seconds (``STOP_TIMEOUT``); then it logs a warning
+        and drops those that have not begun. Called by a callback, or in the event loop
+        itself, it does not wait, and the workers end after the last callback.
         """
         self._running = False
         self.unwatch()
