@@ -24,6 +24,9 @@ LINK: Final = re.compile(r"\[(?P<text>[^][]*)\]\(\.\./(?P<path>[^)#]+)\)")
 _BESIDE: Final = re.compile(r"\]\((?![a-z]+:|#)(?P<path>[^)#]+)\)")
 """The end of a link in a README, which is relative to its folder."""
 
+_TEST: Final = re.compile(r"<code>test_\w+</code>")
+"""The name of a test, which a column of a table is too narrow for."""
+
 _FIGURES: Final = "<!-- the figures of benchmarks.json -->"
 _LANGUAGES: Final = {".py": "python", ".sh": "bash", ".md": "markdown", ".toml": "toml"}
 
@@ -58,7 +61,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let mkdocs know of the lines' anchors, which it would not find in what is code."""
+    """Let names of tests break, and mkdocs know of the anchors of lines, which are code to it."""
+    html = _TEST.sub(lambda match: match[0].replace("_", "_<wbr>"), html)
     if page.file.src_uri.startswith("source/") and page.present_anchor_ids is not None:
         page.present_anchor_ids |= set(re.findall(r'id="(__codelineno-[\d-]+)"', html))
     return html
