@@ -34,7 +34,7 @@ _LANGUAGES: Final = {".py": "python", ".sh": "bash", ".md": "markdown", ".toml":
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Make a page of each file of the repository that a page links to."""
     texts = [page.content_string for page in files.documentation_pages()]
-    made = set()
+    made: set[str] = set()
     for text in texts:  # which grows by each README
         for path in sorted({match["path"] for match in LINK.finditer(text)} - made):
             made.add(path)
