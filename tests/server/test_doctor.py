@@ -54,6 +54,7 @@ def test_all_is_ok_with_a_server(zookeeper_hosts: str, chroot: str) -> None:
     assert _children(zookeeper_hosts + chroot) == []
 
 
+@pytest.mark.slow
 def test_text_and_json_say_the_same(zookeeper_hosts: str, chroot: str) -> None:
     """Each finding is a line: its level, its check, its text; without control codes."""
     arguments = ["--hosts", zookeeper_hosts + chroot]
@@ -135,6 +136,7 @@ def test_a_path_that_does_not_exist_is_a_problem(
     assert _children(zookeeper_hosts + chroot) == []
 
 
+@pytest.mark.slow
 def test_an_acl_that_forbids_writing_is_a_warning(zookeeper_hosts: str, chroot: str) -> None:
     """Reading and the heartbeat are checked; the cure is a path where one may write."""
     with _client(zookeeper_hosts + chroot) as client:

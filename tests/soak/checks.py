@@ -24,9 +24,8 @@ DOCUMENTED: Final = frozenset(
         "BadVersionError",
         "LockTimeout",
         "NoNodeError",
-        # A session has moved, and what its old server had of it late was refused: the new server
-        # may leave out the reply to a request that happens to have the same number, as kazoo
-        # counts from 1 on each connection. Then kazoo gives the client up (its issue 254).
+        # Seen once in an hour of faults, when a server that was cut off in one direction came back:
+        # a reply was missing. kazoo gives the client up over that (its issue 254).
         XIDS_DO_NOT_MATCH,
     }
 )
