@@ -155,6 +155,7 @@ PATCHES: Final = (
             ("partitioner", "SetPartitioner"),
             ("watchers", "DataWatch"),
             ("watchers", "ChildrenWatch"),
+            ("cache", "TreeCache"),
         )
     ),
     *(

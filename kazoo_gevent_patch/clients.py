@@ -16,7 +16,7 @@ explicit = IdentitySet()
 """Those of them whose handler the caller passed and we left in place."""
 
 recipes = IdentitySet()
-"""The recipes that keep something of their own in the session, or hold a lock."""
+"""The recipes that keep something of their own in the session, hold a lock, or have a greenlet."""
 
 
 def find() -> list[Any]:

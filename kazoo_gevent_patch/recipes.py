@@ -2,6 +2,7 @@
 
 After a lost session the server has deleted a recipe's ephemeral nodes. After a fork they
 live on, as the parent's: the child must neither take them for its own nor delete them.
+A ``TreeCache`` has no nodes, but a greenlet, which is the parent's too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
-from gevent import get_hub
+from gevent import get_hub, getcurrent
 
 from kazoo_gevent_patch import clients
 from kazoo_gevent_patch.greenlets import HandlerGreenlet
@@ -48,6 +49,8 @@ def disown(recipe: Any) -> None:
     for name, make in (("_run_lock", "lock_object"), ("_state_change", "rlock_object")):
         if name in state:  # always held in a with block: its holder releases the one it took
             state[name] = getattr(recipe._client.handler, make)()
+    if "_task_queue" in state:
+        _go_on_with_tasks(recipe)
 
 
 def begin_anew(recipe: Any) -> None:
@@ -84,6 +87,18 @@ def _disown_acquisition(lock: Any, name: str) -> None:
         setattr(lock, name, lock.client.handler.lock_object())
     else:
         lock.cancelled = True  # that greenlet goes on here, and gets CancelledError
+
+
+def _go_on_with_tasks(cache: Any) -> None:
+    """Run the tasks of a started ``TreeCache`` here; the first new session reads all anew.
+
+    One greenlet runs them, which is why the cache needs no lock.
+    """
+    handler = cache._client.handler
+    cache._task_queue = handler.queue_impl()
+    # A listener of the cache that called fork goes on in the child, and so does its greenlet.
+    if cache._state == cache.STATE_STARTED and cache._task_thread is not getcurrent():
+        cache._task_thread = handler.spawn(cache._do_background)
 
 
 def _renamed(identity: Any, fresh: dict[str, str]) -> Any:

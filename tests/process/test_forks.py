@@ -388,6 +388,59 @@ first.release()
 wait_until(lambda: outcome == [True])
 assert queue.consume() is True
 """,
+    "a tree cache follows the nodes in the child too": """
+from kazoo.recipe.cache import TreeCache
+zk.start()
+zk.create("/tree/node", b"0", makepath=True)
+cache = TreeCache(zk, "/tree")
+children, tasks = [], []
+
+def follow(data):
+    zk.set("/tree/node", data)
+    wait_until(lambda: cache.get_data("/tree/node").data == data)
+    wait_until(cache._task_queue.empty)
+
+def child():
+    assert cache.get_data("/tree/node").data == b"0"
+    zk.create("/tree/child-%d" % os.getpid())
+    wait_until(lambda: "child-%d" % os.getpid() in cache.get_children("/tree"))
+    follow(b"1")
+    follow(b"2")
+    cache.close()
+    cache._task_thread.join(10)
+    assert not cache._task_thread.is_alive()
+    zk.stop()
+
+@cache.listen
+def fork(event):
+    if event.event_type == event.INITIALIZED and not children:
+        tasks.append(gevent.getcurrent())
+        children.append(os.fork())
+        if not children[0]:
+            gevent.spawn(in_listeners_child)
+
+def in_listeners_child():
+    status = 1
+    try:
+        assert cache._task_thread is tasks[0]  # it goes on: two would run the tasks at once
+        child()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+cache.start()
+wait_until(lambda: children)
+if not children[0]:
+    gevent.sleep(30)  # until the greenlet above ends the process
+assert statuses(children) == [0]
+zk.set("/tree/node", b"0")
+wait_until(lambda: cache.get_data("/tree/node").data == b"0")
+assert statuses([in_child(child)]) == [0]
+follow(b"3")
+""",
     "an explicit handler of kazoo's own is left to itself": """
 from kazoo.handlers.threading import SequentialThreadingHandler
 explicit = KazooClient(HOSTS, handler=SequentialThreadingHandler())
