@@ -165,7 +165,7 @@ PATCHES: Final = (
             how="wrap",
             replacement=f"cancellation:{replacement}",
             why="A greenlet that is killed or times out here would leave a node on the server "
-            "that locks everybody out.",
+            "that locks everybody out, or counts as a member.",
         )
         for module, target, replacement in (
             ("lock", "Lock.acquire", "lock_acquire"),
@@ -173,6 +173,10 @@ PATCHES: Final = (
             ("lock", "Semaphore.acquire", "semaphore_acquire"),
             ("lock", "Semaphore.release", "semaphore_release"),
             ("queue", "LockingQueue._inner_get", "locking_queue_get"),
+            ("party", "BaseParty.join", "enter"),
+            ("party", "BaseParty.leave", "party_leave"),
+            ("barrier", "DoubleBarrier.enter", "enter"),
+            ("barrier", "DoubleBarrier.leave", "double_barrier_leave"),
         )
     ),
 )

@@ -2,7 +2,8 @@
 
 kazoo's recipes clean up after their own errors (``KazooException``). ``GreenletExit``,
 ``gevent.Timeout`` and ``KeyboardInterrupt`` are none: a lock's node would stay for as long as
-the session lives, and lock everybody out, though nobody holds the lock.
+the session lives, and lock everybody out, though nobody holds the lock; a member's node would
+count for one who is not there.
 
 The recipe is as new at once, with an identity of its own, so that it may be used again; a
 greenlet of its own removes what the old identity left. The exception waits for no server.
@@ -18,7 +19,7 @@ from types import FunctionType, TracebackType
 from typing import Any
 
 from gevent import getcurrent
-from kazoo.exceptions import KazooException
+from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.retry import KazooRetry
 
 from kazoo_gevent_patch.handler import SequentialGeventHandler
@@ -64,7 +65,7 @@ def semaphore_acquire(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwar
         raise
     except BaseException:
         if _is_ours(semaphore) and not was_acquired:
-            _abandon_lease(semaphore)
+            _abandon_node(semaphore)
         raise
 
 
@@ -76,7 +77,7 @@ def semaphore_release(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwar
         raise
     except BaseException:
         if _is_ours(semaphore) and semaphore.is_acquired:
-            _abandon_lease(semaphore)
+            _abandon_node(semaphore)
         raise
 
 
@@ -89,6 +90,44 @@ def locking_queue_get(wrapped: _Call, queue: Any, args: _Args, kwargs: _Kwargs) 
     except BaseException as error:
         if _is_ours(queue):
             _abandon_item(queue, error.__traceback__)
+        raise
+
+
+def enter(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``BaseParty.join`` and ``DoubleBarrier.enter``: one that is cancelled is no member."""
+    was_participating = recipe.participating
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException:
+        if _is_ours(recipe) and not was_participating:
+            _abandon_node(recipe)
+        raise
+
+
+def party_leave(wrapped: _Call, party: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``BaseParty.leave``: one that is cancelled leaves all the same."""
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException:
+        if _is_ours(party):
+            _abandon_node(party)
+        raise
+
+
+def double_barrier_leave(wrapped: _Call, barrier: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``DoubleBarrier.leave``: one that is cancelled keeps nobody else inside."""
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException:
+        if _is_ours(barrier):
+            # Who leaves deletes this one first: it would let the next come in alone.
+            _abandon_node(barrier, f"{barrier.path}/ready")
         raise
 
 
@@ -114,10 +153,17 @@ def _abandon_lock(lock: Any) -> None:
     _clean_up_in_background(client, clean_up)
 
 
-def _abandon_lease(semaphore: Any) -> None:
-    client, path = semaphore.client, semaphore.create_path
-    begin_anew(semaphore)
-    _clean_up_in_background(client, lambda: _retry(client)(client.delete, path))
+def _abandon_node(recipe: Any, *others: str) -> None:
+    client, paths = recipe.client, (*others, recipe.create_path)
+    begin_anew(recipe)
+
+    def clean_up() -> None:
+        retry = _retry(client)
+        for path in paths:
+            with suppress(NoNodeError):
+                retry(client.delete, path)
+
+    _clean_up_in_background(client, clean_up)
 
 
 def _abandon_item(queue: Any, trace: TracebackType | None) -> None:

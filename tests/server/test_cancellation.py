@@ -147,6 +147,44 @@ def _locking_queue(*, empty: bool) -> Prepare:
     return prepare
 
 
+def party(zk: KazooClient, other: KazooClient, path: str) -> tuple[Call, Call]:
+    mine, theirs = zk.Party(path, "me"), other.Party(path, "they")
+
+    def call() -> None:
+        mine.join()
+        mine.leave()
+
+    def then() -> None:
+        wait_until(lambda: not len(theirs), LIMIT, gevent.sleep)
+        mine.join()
+        assert list(theirs) == ["me"]
+
+    return call, then
+
+
+def double_barrier(zk: KazooClient, other: KazooClient, path: str) -> tuple[Call, Call]:
+    """Have one member inside when the call comes; it is cancelled too if it has not left then."""
+    other.ensure_path(path)
+    mine, theirs = (client.DoubleBarrier(path, 2) for client in (zk, other))
+
+    def take_part(barrier: Any) -> None:
+        barrier.enter()
+        barrier.leave()
+
+    member = gevent.spawn(take_part, theirs)
+    wait_until(lambda: other.get_children(path), LIMIT, gevent.sleep)
+
+    def then() -> None:
+        member.kill()
+        wait_until(lambda: not {*other.get_children(path)} - {"ready"}, LIMIT, gevent.sleep)
+        again = gevent.spawn(take_part, theirs)
+        take_part(mine)
+        again.get()
+        assert other.get_children(path) == []
+
+    return lambda: take_part(mine), then
+
+
 CALLS: Final[dict[str, Prepare]] = {
     "get": read,
     "create with makepath": create,
@@ -162,6 +200,8 @@ CALLS: Final[dict[str, Prepare]] = {
     "Queue": queue,
     "LockingQueue": _locking_queue(empty=False),
     "LockingQueue, empty": _locking_queue(empty=True),
+    "Party": party,
+    "DoubleBarrier": double_barrier,
 }
 
 
