@@ -155,7 +155,6 @@ PATCHES: Final = (
             ("partitioner", "SetPartitioner"),
             ("watchers", "DataWatch"),
             ("watchers", "ChildrenWatch"),
-            ("cache", "TreeCache"),
         )
     ),
     *(

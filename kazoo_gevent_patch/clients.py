@@ -16,7 +16,7 @@ explicit = IdentitySet()
 """Those of them whose handler the caller passed and we left in place."""
 
 recipes = IdentitySet()
-"""The recipes that keep something of their own in the session, hold a lock, or have a greenlet."""
+"""The recipes that keep something of their own in the session, or hold a lock."""
 
 
 def find() -> list[Any]:
@@ -43,9 +43,15 @@ def find_recipes(client: object) -> list[Any]:
     return [recipe for recipe in _instances(_is_recipe) if _client_of(recipe) is client]
 
 
-def recipes_of(client: object) -> list[Any]:
-    """Return the remembered recipes that were built on the client."""
-    return [recipe for recipe in recipes if _client_of(recipe) is client]
+def recipes_of(client: Any) -> list[Any]:
+    """Return the remembered recipes that were built on the client, and those that listen to it.
+
+    A started ``TreeCache`` is found so: kazoo's client does not import its module.
+    """
+    listening = (getattr(listener, "__self__", None) for listener in list(client.state_listeners))
+    candidates = (*recipes, *(owner for owner in listening if _is_recipe(type(owner))))
+    found = {id(recipe): recipe for recipe in candidates if _client_of(recipe) is client}
+    return list(found.values())
 
 
 def _client_of(recipe: object) -> object:
