@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
+import ssl
 from contextlib import suppress
 from select import POLLIN
-from ssl import SSLWantReadError, SSLWantWriteError
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent.socket
 from gevent.monkey import get_original
 
-from kazoo_gevent_patch.descriptor import READ, WRITE, DescriptorEvents
+from kazoo_gevent_patch.descriptor import WRITE, DescriptorEvents
 from kazoo_gevent_patch.wake import WakeReader
 
 # gevent replaces these when it patches, by what runs the event loop.
@@ -29,7 +29,7 @@ length that kazoo asks for is the peer's word."""
 WRITE_SIZE: Final = 1 << 15
 """Bytes that wait to be sent together at most."""
 
-_FULL: Final = (BlockingIOError, SSLWantReadError, SSLWantWriteError)
+_FULL: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def close_copy(sock: Any) -> None:
@@ -55,25 +55,32 @@ class Connection:
     In a blocking mode, which kazoo's four letter commands use, ``send`` is the socket's own.
 
     ``requests`` is the wake channel of the session, which tells whether more of them wait.
+
+    What else a socket has is the socket's own.
     """
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(self, sock: Any, requests: WakeReader | None = None) -> None:
-        self._sock = sock
+        self._sock: Any = sock
         self._requests = requests
         self._ahead = b""
-        self._position = 0
+        self._position = self._end = 0
+        """From where to where ``recv`` has not yet returned what was read ahead."""
+        self.ready = False
+        """Whether ``recv`` is known to return, or raise, at once. It stays so until something
+        is received, which nobody does but this object."""
         self._behind = bytearray()
+        self.full = False
+        """Whether ``send`` may have no room, so that ``writable`` has to be asked."""
         self._buffers_writes = False
-        # Whether recv would return at once. It stays true until something is received,
-        # which nobody does but this object.
-        self._readable = False
+        self._closed = False
         self._poll = _poll()
         self._poll.register(sock.fileno(), POLLIN)
         self._events = DescriptorEvents(sock.fileno())
-        self._tls_pending = getattr(sock, "pending", None)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
+        self._is_tls = hasattr(sock, "pending")
 
     def setblocking(self, flag: bool) -> None:
         """Set the socket's mode; see the class for what this means here."""
@@ -83,40 +90,46 @@ class Connection:
         """Set how many seconds the socket's own calls wait: 0 is non-blocking, None for ever."""
         self._buffers_writes = timeout == 0
         kind = _socket if timeout == 0 else gevent.socket.socket
-        if self._tls_pending is None and type(self._sock) is not kind:
+        if not self._is_tls and type(self._sock) is not kind:
             # Where nothing is to wait, gevent's methods only cost: more than the system call.
             self._sock = kind(fileno=self._sock.detach())
         self._sock.settimeout(timeout)
 
     def pending(self) -> int:
         """Return how many bytes ``recv`` has in memory."""
-        ahead = len(self._ahead) - self._position
-        if not ahead and self._tls_pending is not None and self._sock.fileno() >= 0:
-            ahead = self._tls_pending()
+        ahead = self._end - self._position
+        if not ahead and self._is_tls and not self._closed:
+            ahead = self._sock.pending()
         return ahead
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return at most ``size`` bytes, as ``socket.recv`` does; errors are the socket's."""
         start = self._position
-        if start < len(self._ahead):
-            end = start + size
-            part = self._ahead[start:end]
-            if end < len(self._ahead):
-                self._position = end
-            else:
-                self._ahead, self._position = b"", 0
-            return part
-        self._readable = False
+        end = start + size
+        if end < self._end:
+            self._position = end
+            return self._ahead[start:end]
+        if start < self._end:
+            received = self._ahead[start:]
+            self._ahead = b""
+            self._position = self._end = 0
+        else:
+            self.ready = False
+            received = self._receive(size, flags)
+        self.ready = self._end > 0 or (self._is_tls and self.pending() > 0)
+        return received
+
+    def _receive(self, size: int, flags: int) -> bytes:
         if flags or size >= READ_SIZE:
             received: bytes = self._sock.recv(min(size, LARGEST_READ), flags)
             # A few bytes in what was allocated for many keep a page of memory each: copied, a
             # reply of 2 GiB that comes in small pieces takes what it is long.
             return received if len(received) >= READ_SIZE else bytes(memoryview(received))
         received = self._sock.recv(READ_SIZE)
-        if len(received) > size:
-            self._ahead, self._position = received, size
-            return received[:size]
-        return received
+        if len(received) <= size:
+            return received
+        self._ahead, self._position, self._end = received, size, len(received)
+        return received[:size]
 
     def send(self, data: Any, flags: int = 0) -> int:
         """Take some of ``data`` for sending and return how many bytes, as ``socket.send`` does.
@@ -126,81 +139,91 @@ class Connection:
         if flags or not self._buffers_writes:
             sent: int = self._sock.send(data, flags)
             return sent
-        if self._sock.fileno() < 0:
+        if self._closed:
             raise OSError(errno.EBADF, "The connection is closed")
-        if len(data) >= WRITE_SIZE and not self._behind and self._tls_pending is None:
-            try:
-                sent = self._sock.send(data)  # without a copy
-            except _FULL:
-                pass
-            else:
-                return sent
-        taken = data[:WRITE_SIZE]
-        self._behind += taken
-        if len(self._behind) >= WRITE_SIZE or self._is_last_request():
-            self.flush()
-        return len(taken)
-
-    def _is_last_request(self) -> bool:
+        size = len(data)
+        if size >= WRITE_SIZE:
+            if not self._behind and not self._is_tls:
+                try:
+                    sent = self._sock.send(data)  # without a copy
+                except _FULL:
+                    pass
+                else:
+                    return sent
+            data, size = data[:WRITE_SIZE], WRITE_SIZE
+        self._behind += data
         # kazoo takes a request's byte from the channel only when it has sent the request.
-        return self._requests is not None and self._requests.qsize() <= 1
+        requests = self._requests
+        if (requests is not None and len(requests.bytes) <= 1) or len(self._behind) >= WRITE_SIZE:
+            self.flush()
+        return size
 
     def flush(self) -> None:
         """Send what waits to be sent, as far as the socket takes it without blocking."""
-        while self._behind:
-            try:
-                sent = self._sock.send(self._behind)
-            except _FULL:
-                return
-            if not sent:
-                return  # so gevent's TLS sockets say that they are full
-            del self._behind[:sent]
+        behind = self._behind
+        try:
+            while behind:
+                sent = self._sock.send(behind)
+                if not sent:
+                    break  # so gevent's TLS sockets say that they are full
+                del behind[:sent]
+        except _FULL:
+            pass
+        self.full = len(behind) >= WRITE_SIZE
 
     def close(self) -> None:
         """Close the socket; a greenlet waiting for it finds it readable, and gets the error."""
+        self._closed = True
         self._events.close()
         self._sock.close()
-        self._readable = True
+        self.ready = True
         self._events.end_wait()
 
     def abandon(self) -> None:
         """Close this process's copy of the descriptor; send nothing, tell no loop. After a fork."""
+        self._closed = True
         with suppress(ValueError):  # the loop was destroyed, and its thread is about to end
             self._events.close()
         close_copy(self._sock)
 
     def readable(self) -> bool:
         """Return whether ``recv`` is known to return, or raise, at once."""
-        return (
-            self._position < len(self._ahead)
-            or self._readable
-            or (self._tls_pending is not None and self.pending() > 0)
-        )
+        return self.ready
 
-    def look(self) -> None:
-        """Find out whether ``recv`` returns, or raises, at once; ``readable`` tells it then."""
-        if not self.readable():
+    def look(self) -> bool:
+        """Find out, and return, whether ``recv`` returns, or raises, at once."""
+        if not self.ready:
             # On an error, or when the peer hung up, recv tells what it is.
-            self._readable = self._sock.fileno() < 0 or bool(self._poll.poll(0))
-
-    def has_room(self) -> bool:
-        """Return whether ``send`` is known to take some bytes at once."""
-        return len(self._behind) < WRITE_SIZE
+            self.ready = self._closed or bool(self._poll.poll(0))
+        return self.ready
 
     def writable(self) -> bool:
         """Return whether ``send`` takes some bytes, or raises, at once."""
-        if not self.has_room():
+        if self.full:
             self.flush()
-        return self.has_room()
+        return not self.full
 
-    def wait(self, *, reading: bool, deadline: float | None, channel: WakeReader | None) -> None:
-        """Wait until there is room for what waits to be sent; with ``reading``, for a reply too.
+    def wait(self, events: int, deadline: float, channel: WakeReader | None) -> bool:
+        """Wait until there is room for what waits to be sent; with ``READ``, for a reply too.
 
-        The deadline (by the monotonic clock), a byte in the channel, and a false alarm also
-        end the wait.
+        ``events`` is that or 0. The deadline (by the monotonic clock), a byte in the channel,
+        and a false alarm also end the wait. Returns whether the connection is ``ready``.
         """
-        events = (READ if reading else 0) | (WRITE if self._behind or not reading else 0)
+        if self._behind or not events:
+            events |= WRITE
         happened = self._events.wait(events, deadline, channel)
         # An event that is neither (an error in the loop) is for recv to tell.
         if happened and happened != WRITE:
-            self._readable = True
+            self.ready = True
+        return self.ready
+
+
+def _of_the_socket(name: str) -> property:
+    return property(lambda connection: getattr(connection._sock, name))
+
+
+# Not by __getattr__: in a class that has one, CPython looks up every attribute the long way,
+# and a request costs a tenth more.
+for _name in dir(ssl.SSLSocket):
+    if not (_name.startswith("_") or hasattr(Connection, _name)):
+        setattr(Connection, _name, _of_the_socket(_name))

@@ -35,32 +35,35 @@ class DescriptorEvents:
         self.waiter: Waiter[int] | None = None
         """Of the greenlet that waits."""
 
-    def wait(self, events: int, deadline: float | None, channel: WakeReader | None) -> int:
+    def wait(self, events: int, deadline: float, channel: WakeReader | None) -> int:
         """Return the events that ended the wait, 0 for anything else.
 
-        That is the deadline (by the monotonic clock; None is never), a byte in the channel,
-        or a false alarm.
+        That is the deadline (by the monotonic clock; ``inf`` is never), a byte in the
+        channel, or a false alarm.
         """
         if self.waiter is not None:
             raise ConcurrentObjectUseError("Another greenlet already waits for this connection")
         waiter: Waiter[int] = Waiter()
-        watcher = self._watcher(events, waiter.hub.loop)
+        watcher = self._watchers.get(events)
+        if watcher is None or self._loop is not waiter.hub.loop:
+            watcher = self._make_watcher(events, waiter.hub.loop)
         self.waiter = waiter
         try:
             watcher.start(waiter.switch, pass_events=True)
-            if deadline is not None:
-                self._set_timer(deadline)
+            self._deadline = deadline
+            if deadline < self._rings:
+                self._set_timer()
             if channel is None:
                 return waiter.get()
-            channel.register(waiter)
+            channel.waiters.append(waiter)
             # A byte that came before the registration woke nobody: look once more.
-            return 0 if channel.readable() else waiter.get() or 0
+            return 0 if channel.bytes else waiter.get() or 0
         finally:
             self.waiter = None
             self._deadline = inf
             watcher.stop()
             if channel is not None:
-                channel.unregister()
+                channel.waiters.clear()
 
     def close(self) -> None:
         """Close the watchers and the timer."""
@@ -74,22 +77,19 @@ class DescriptorEvents:
         if self.waiter is not None:
             call_in_hub(self.waiter.hub, self.waiter.switch, READ)
 
-    def _watcher(self, events: int, loop: Any) -> Any:
+    def _make_watcher(self, events: int, loop: Any) -> Any:
         if self._loop is not loop:
             self.close()
             self._loop = loop
-        watcher = self._watchers.get(events)
-        if watcher is None:
-            watcher = self._watchers[events] = loop.io(self._fd, events)
+        watcher = self._watchers[events] = loop.io(self._fd, events)
         return watcher
 
-    def _set_timer(self, deadline: float) -> None:
-        self._deadline = deadline
-        if deadline < self._rings:
-            self._close_timer()
-            self._timer = self._loop.timer(max(deadline - monotonic(), 0))
-            self._timer.start(self._ring, update=True)
-            self._rings = deadline
+    def _set_timer(self) -> None:
+        """Set the timer to ring at the deadline."""
+        self._close_timer()
+        self._timer = self._loop.timer(max(self._deadline - monotonic(), 0))
+        self._timer.start(self._ring, update=True)
+        self._rings = self._deadline
 
     def _close_timer(self) -> None:
         if self._timer is not None:
@@ -103,6 +103,6 @@ class DescriptorEvents:
         if waiter is None or self._deadline == inf:
             return
         if monotonic() < self._deadline:
-            self._set_timer(self._deadline)
+            self._set_timer()
         else:
             waiter.switch(0)

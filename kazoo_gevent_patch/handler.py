@@ -168,7 +168,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         # Every request begins with a result.
         if was_forked():
             after_fork_in_child()
-        if self._requests is not None and self._requests.qsize() >= FLOOD:
+        if self._requests is not None and len(self._requests.bytes) >= FLOOD:
             self._give_way()
         return AsyncResult(self)
 

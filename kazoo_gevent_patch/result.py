@@ -61,6 +61,7 @@ class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
 
 
 # The compiled class's own methods: calling them so is half the price of super().
+_init = gevent.event.AsyncResult.__init__
 _ready = gevent.event.AsyncResult.ready
 _set = gevent.event.AsyncResult.set
 _set_exception = gevent.event.AsyncResult.set_exception
@@ -88,7 +89,7 @@ class AsyncResult(_GeventAsyncResult):
     _linked: list[_Link] | None = None
 
     def __init__(self, handler: Completions | None = None) -> None:
-        super().__init__()
+        _init(self)
         self._handler = handler
 
     def ready(self) -> bool:
@@ -98,14 +99,16 @@ class AsyncResult(_GeventAsyncResult):
     def set(self, value: Any = None) -> None:
         """Store the value and wake up the waiters."""
         _set(self, value)
-        if self._linked:
-            self._notify()
+        linked = self._linked
+        if linked:
+            self._notify(linked)
 
     def set_exception(self, exception: BaseException | None, exc_info: Any = None) -> None:
         """Store the exception and wake up the waiters."""
         _set_exception(self, exception, exc_info)
-        if self._linked:
-            self._notify()
+        linked = self._linked
+        if linked:
+            self._notify(linked)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Return the value or raise the exception, waiting for it if need be.
@@ -138,19 +141,20 @@ class AsyncResult(_GeventAsyncResult):
         return (self.value or True) if _ready(self) else None
 
     def _await(self, timeout: float | None) -> None:
-        if hub_to_wait_in() is None:
+        hub = hub_to_wait_in()
+        if hub is None:
             self._await_in_thread(timeout)
             return
-        waiter: Waiter[Any] = Waiter()
+        waiter: Waiter[Any] = Waiter(hub)
         linked = self._links()
         linked.append(waiter)
         handler = self._handler
-        if timeout is None and handler is not None and handler.hub not in (None, waiter.hub):
+        if timeout is None and handler is not None and handler.hub not in (None, hub):
             # In another thread's event loop there may be nothing else to wait for, and
             # gevent would take that for a wait that never ends (LoopExit).
             timeout = FAR_OFF
         # Less than zero does not wait, as with a condition in kazoo's default.
-        timer = None if timeout is None else waiter.hub.loop.timer(max(timeout, 0))
+        timer = None if timeout is None else hub.loop.timer(max(timeout, 0))
         try:
             if timer is not None:
                 timer.start(waiter.switch, None, update=True)
@@ -185,7 +189,7 @@ class AsyncResult(_GeventAsyncResult):
         if callback not in linked:
             linked.append(callback)
         if self.ready():
-            self._notify()
+            self._notify(linked)
 
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
@@ -199,13 +203,12 @@ class AsyncResult(_GeventAsyncResult):
         links: list[_Link] = self.__dict__.setdefault("_linked", [])
         return links
 
-    def _notify(self) -> None:
+    def _notify(self, linked: list[_Link]) -> None:
         """Wake who waits and hand the callbacks over, each once.
 
         Whoever finds the instance ready and something in the list takes it out and sees to
         it; ``pop`` gives it to one of them only.
         """
-        linked = self._links()
         while linked:
             try:
                 link = linked.pop(0)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from select import POLLIN, POLLNVAL, POLLOUT
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 
 import gevent.select
 from gevent import getcurrent
 
 from kazoo_gevent_patch.connection import Connection
+from kazoo_gevent_patch.descriptor import READ
 from kazoo_gevent_patch.waiting import TimeSlice
 from kazoo_gevent_patch.wake import WakeReader
 
@@ -40,10 +42,51 @@ class Selector:
         was sent before cannot be. Blocks only the calling greenlet; exceptional conditions
         (``xlist``) are never reported, as in kazoo.
         """
-        if not self.slice.is_over():
-            ready = _at_once(rlist, wlist)
-            if ready is not None:
-                return ready
+        # The questions of kazoo's connection loop for each request and reply come first, in
+        # their most frequent form. May I write? Is there more of the reply?
+        in_time = perf_counter() < self.slice.ends
+        if wlist:
+            if in_time and not rlist and len(wlist) == 1:
+                connection = wlist[0]
+                if type(connection) is Connection and not connection.full:
+                    return [], [connection], []
+        elif len(rlist) == 1:
+            connection = rlist[0]
+            if in_time and type(connection) is Connection and connection.ready:
+                return [connection], [], []
+        elif len(rlist) == 2 and type(timeout) is float and timeout > 0:  # noqa: PLR2004
+            # Is there a reply or a request?
+            connection, channel = rlist
+            if type(connection) is Connection and type(channel) is WakeReader:
+                if not in_time:
+                    self._let_others_run(connection)
+                if channel.bytes:
+                    return ([connection, channel] if connection.ready else [channel]), [], []
+                return self._wait_for_next(connection, channel, timeout)
+        return self._select_checked(rlist, wlist, timeout)
+
+    def _wait_for_next(self, connection: Connection, channel: WakeReader, timeout: float) -> Ready:
+        """Wait for a reply or a request, when there is no request."""
+        connection.flush()  # no further request is about to join those that wait
+        if connection.ready:
+            return [connection], [], []
+        now = monotonic()
+        deadline = now + timeout
+        while now < deadline:
+            ready = connection.wait(READ, deadline, channel)
+            self.slice.restart()
+            if channel.bytes:
+                return ([connection, channel] if ready else [channel]), [], []
+            if ready:
+                return [connection], [], []
+            connection.flush()  # there may be room for what had to wait
+            now = monotonic()
+        # The timer may have come before news that the event loop had as well.
+        return ([connection] if connection.look() else []), [], []
+
+    def _select_checked(
+        self, rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | None
+    ) -> Ready:
         if timeout is not None:
             if not isinstance(timeout, (int, float)):
                 raise TypeError("timeout must be a number")
@@ -56,7 +99,7 @@ class Selector:
         connection, channel = own
         if self.slice.is_over():
             self._let_others_run(connection)
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = inf if timeout is None else monotonic() + timeout
         return self._select_own(rlist, wlist, connection, channel, deadline)
 
     def _select_own(
@@ -65,12 +108,12 @@ class Selector:
         wlist: Sequence[Any],
         connection: Connection | None,
         channel: WakeReader | None,
-        deadline: float | None,
+        deadline: float,
     ) -> Ready:
         while True:
             if connection is not None and (channel is None or not channel.readable()):
                 connection.flush()  # no further request is about to join those that wait
-            expired = deadline is not None and monotonic() >= deadline
+            expired = monotonic() >= deadline
             if connection is not None and (wlist or expired):
                 # The timer may have come before news that the event loop had as well.
                 connection.look()
@@ -79,7 +122,7 @@ class Selector:
             if readable or writable or expired:
                 return readable, writable, []
             if connection is not None:
-                connection.wait(reading=bool(rlist), deadline=deadline, channel=channel)
+                connection.wait(READ if rlist else 0, deadline, channel)
             elif channel is not None:
                 channel.wait(deadline)
             self.slice.restart()
@@ -90,25 +133,6 @@ class Selector:
         self.slice.give_way()
         if connection is not None:
             connection.look()  # else requests that keep coming would keep replies waiting
-
-
-def _at_once(rlist: Sequence[Any], wlist: Sequence[Any]) -> Ready | None:
-    """Answer what kazoo's connection loop asks for each request and reply, from memory.
-
-    Is there a reply or a request (the connection and the wake channel, to read)? Is there
-    more of the reply (the connection, to read)? May I write (the connection)? None if the
-    answer is not yes, or the question another one.
-    """
-    if wlist:
-        if not rlist and len(wlist) == 1 and type(wlist[0]) is Connection and wlist[0].has_room():
-            return [], [wlist[0]], []
-    elif len(rlist) == 2:  # noqa: PLR2004 - the connection and the channel
-        connection, channel = rlist
-        if type(connection) is Connection and type(channel) is WakeReader and channel.readable():
-            return ([connection, channel] if connection.readable() else [channel]), [], []
-    elif len(rlist) == 1 and type(rlist[0]) is Connection and rlist[0].readable():
-        return [rlist[0]], [], []
-    return None
 
 
 def _own(

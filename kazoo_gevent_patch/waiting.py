@@ -47,7 +47,7 @@ def call_in_hub(hub: Hub, function: Callable[..., object], *args: object) -> Non
     loop: Any = hub.loop
     if loop is None:
         return  # the hub was destroyed, and with it whatever waited there
-    if is_own_thread(hub):
+    if _current_thread() == hub.thread_ident:
         loop.run_callback(function, *args)
     else:
         loop.run_callback_threadsafe(function, *args)
@@ -64,7 +64,7 @@ def hub_to_wait_in() -> Hub | None:
 
     Raises ``CannotWaitError`` in that event loop itself. For who is about to wait.
     """
-    hub = hub_of_this_thread()
+    hub: Hub | None = get_hub_if_exists()
     if hub is not None and getcurrent() is hub:
         raise CannotWaitError(
             "This call waits, and was made in the event loop (a signal handler of an idle "
@@ -115,18 +115,18 @@ class TimeSlice:
     no length takes one whole iteration of the loop.
     """
 
-    __slots__ = ("_ends",)
+    __slots__ = ("ends",)
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         """Say that the event loop has just run."""
-        self._ends = perf_counter() + SLICE
+        self.ends = perf_counter() + SLICE
 
     def is_over(self) -> bool:
         """Return whether this slice is used up."""
-        return perf_counter() >= self._ends
+        return perf_counter() >= self.ends
 
     def give_way(self) -> None:
         """Let the event loop run once, whole."""

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -44,12 +45,16 @@ class _Channel:
         """The one that waits, if there is one."""
 
     def notify(self) -> None:
-        if self.waiters:
-            try:
-                waiter = self.waiters.pop()
-            except IndexError:
-                return  # another thread was quicker, or it no longer waits
-            call_in_hub(waiter.hub, waiter.switch, None)
+        try:
+            waiter = self.waiters.pop()
+        except IndexError:
+            return  # nobody waits; or another thread was quicker
+        call_in_hub(waiter.hub, waiter.switch, None)
+
+    def close(self) -> None:
+        self.closed = True
+        self.bytes.append(0)  # makes the channel readable
+        self.notify()
 
 
 class _End:
@@ -62,8 +67,7 @@ class _End:
 
     def close(self) -> None:
         """Close both ends; a waiting reader finds the channel readable, as on end of file."""
-        self._channel.closed = True
-        self._channel.notify()
+        self._channel.close()
 
     def getsockname(self) -> str:
         """Return the empty name that an unnamed socket pair has."""
@@ -85,47 +89,46 @@ class WakeWriter(_End):
 
         Raises ``OSError`` when the channel is closed, as a socket does.
         """
-        self._check_open()
-        self._channel.bytes.extend(data)
-        self._channel.notify()
+        channel = self._channel
+        if channel.closed:
+            self._check_open()
+        channel.bytes.extend(data)
+        if channel.waiters:
+            channel.notify()
         return len(data)
 
 
 class WakeReader(_End):
     """The end that the connection greenlet waits on, through the handler's ``select``."""
 
-    __slots__ = ()
+    __slots__ = ("bytes", "waiters")
+
+    def __init__(self, channel: _Channel) -> None:
+        super().__init__(channel)
+        self.bytes = channel.bytes
+        """What waits to be received."""
+        self.waiters = channel.waiters
+        """Where to append a waiter that is to be switched to once, whatever thread sends, when
+        a byte comes; and to clear when the wait is over."""
 
     def readable(self) -> bool:
         """Return whether ``recv`` returns, or raises, at once."""
-        return bool(self._channel.bytes) or self._channel.closed
+        return bool(self.bytes)
 
-    def qsize(self) -> int:
-        """Return how many bytes wait to be received."""
-        return len(self._channel.bytes)
-
-    def register(self, waiter: Waiter[Any]) -> None:
-        """Have ``waiter`` switched to once, whatever thread sends, when a byte comes."""
-        self._channel.waiters.append(waiter)
-
-    def unregister(self) -> None:
-        """Undo ``register``."""
-        self._channel.waiters.clear()
-
-    def wait(self, deadline: float | None = None) -> None:
+    def wait(self, deadline: float = inf) -> None:
         """Wait until ``recv`` returns at once, or until the deadline (by the monotonic clock)."""
         waiter: Waiter[Any] = Waiter()
         timer = None
-        self.register(waiter)
+        self.waiters.append(waiter)
         try:
-            if deadline is not None:
+            if deadline < inf:
                 timer = waiter.hub.loop.timer(max(deadline - monotonic(), 0))
                 timer.start(waiter.switch, None, update=True)
             # A byte that came before the registration woke nobody: look once more.
-            if not self.readable():
+            if not self.bytes:
                 waiter.get()
         finally:
-            self.unregister()
+            self.waiters.clear()
             if timer is not None:
                 timer.close()
 
@@ -134,10 +137,11 @@ class WakeReader(_End):
 
         Raises ``OSError`` when the channel is closed.
         """
-        while not self.readable():
+        while not self.bytes:
             self.wait()
-        self._check_open()
-        waiting = self._channel.bytes
+        if self._channel.closed:
+            self._check_open()
+        waiting = self.bytes
         if size == 1:
             return bytes((waiting.popleft(),))
         return bytes([waiting.popleft() for _ in range(min(size, len(waiting)))])

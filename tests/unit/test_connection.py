@@ -65,6 +65,18 @@ def test_small_reads_are_served_from_one_large_one(selector: Selector, pair: Pai
     assert connection.pending() == 0
 
 
+def test_what_else_a_socket_has_is_the_sockets_own(pair: Pair) -> None:
+    """Programs ask the connection for its addresses and options, as they ask a socket."""
+    connection, peer = pair
+    connection.setsockopt(plain_socket.SOL_SOCKET, plain_socket.SO_KEEPALIVE, 1)
+    assert connection.getsockopt(plain_socket.SOL_SOCKET, plain_socket.SO_KEEPALIVE)
+    assert connection.family == plain_socket.AF_UNIX
+    assert (connection.fileno(), connection.gettimeout()) == (connection._sock.fileno(), 0)
+    connection.shutdown(plain_socket.SHUT_WR)
+    assert peer.recv(1) == b""
+    assert not hasattr(connection, "getpeercert")  # that is what a TLS socket has
+
+
 def test_reading_an_empty_connection_raises_what_a_socket_raises(pair: Pair) -> None:
     """Non-blocking, with nothing to read: BlockingIOError."""
     with pytest.raises(BlockingIOError):
@@ -347,16 +359,16 @@ def test_waiting_to_write_does_not_spin_on_what_there_is_to_read(
     while selector.select([], [connection], [], 0)[1]:
         connection.send(b"x" * 65536)
     peer.sendall(b"reply")
-    waits: list[bool] = []
+    waits: list[int] = []
     wait = Connection.wait
 
-    def counted(self: Connection, *, reading: bool, **options: Any) -> None:
-        waits.append(reading)
-        wait(self, reading=reading, **options)
+    def counted(self: Connection, events: int, *arguments: Any) -> bool:
+        waits.append(events)
+        return wait(self, events, *arguments)
 
     monkeypatch.setattr(Connection, "wait", counted)
     assert selector.select([], [connection], [], 0.1) == ([], [], [])
-    assert waits == [False]
+    assert waits == [0]
 
 
 @pytest.mark.parametrize(
