@@ -168,7 +168,11 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         # Every request begins with a result.
         if was_forked():
             after_fork_in_child()
-        if self._requests is not None and len(self._requests.bytes) >= FLOOD:
+        if (
+            self._requests is not None
+            and len(self._requests.bytes) >= FLOOD
+            and self._selector.slice.is_over()
+        ):
             self._give_way()
         return AsyncResult(self)
 
@@ -180,12 +184,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         (the bare ``except`` of ``KazooClient._call``), whereas here nothing has begun.
         """
         hub, selector = self.hub, self._selector
-        if (
-            selector.slice.is_over()
-            and hub is not None
-            and is_own_thread(hub)
-            and getcurrent() not in (hub, selector.greenlet)
-        ):
+        if hub is not None and is_own_thread(hub) and getcurrent() not in (hub, selector.greenlet):
             selector.slice.give_way()
 
     def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> HandlerGreenlet:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import gevent
 import gevent.event
+import kazoo.handlers.utils
 from gevent.hub import Hub
 from greenlet import greenlet
 from kazoo.handlers.threading import KazooTimeoutError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     _GeventAsyncResult = gevent.event.AsyncResult[Any]
 else:
     _GeventAsyncResult = gevent.event.AsyncResult
+
+_DECORATORS: Final = vars(kazoo.handlers.utils)
 
 _Callback = Callable[["AsyncResult"], object]
 _Link: TypeAlias = "Waiter[Any] | ThreadWaiter | _Callback"
@@ -188,7 +191,7 @@ class AsyncResult(_GeventAsyncResult):
         linked = self._links()
         if callback not in linked:
             linked.append(callback)
-        if self.ready():
+        if _ready(self):
             self._notify(linked)
 
     def unlink(self, callback: _Callback) -> None:
@@ -247,23 +250,16 @@ def _is_continuation(callback: Callable[..., object]) -> bool:
     to wait its turn behind a user's callback that itself waits for the operation, neither
     would ever go on; so steps do not go through the queue.
     """
-    step = _undecorated(callback)
-    return _module_of(step) == "kazoo.client" and "<locals>" in step.__qualname__
-
-
-def _undecorated(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function inside partials and kazoo's ``wrap`` and ``capture_exceptions``."""
     while True:
         if isinstance(callback, partial):
             callback = callback.func
-        elif _module_of(callback) == "kazoo.handlers.utils" and callback.__closure__:
-            # The second one hides in a variable of the first: wrap() leaves no __wrapped__.
+        elif not isinstance(callback, FunctionType):
+            return False
+        elif callback.__globals__ is _DECORATORS and callback.__closure__:
+            # wrap() and capture_exceptions(); the first leaves no __wrapped__.
             names = callback.__code__.co_freevars
             callback = callback.__closure__[names.index("function")].cell_contents
         else:
-            return callback
-
-
-def _module_of(function: Callable[..., object]) -> object:
-    # Not __module__, which decorators copy.
-    return isinstance(function, FunctionType) and function.__globals__["__name__"]
+            # Not its __module__, which other decorators copy.
+            module = callback.__globals__["__name__"]
+            return module == "kazoo.client" and "<locals>" in callback.__qualname__
