@@ -74,7 +74,7 @@ class Connection:
         is received, which nobody does but this object."""
         self._behind = bytearray()
         self.full = False
-        """Whether ``send`` may have no room, so that ``writable`` has to be asked."""
+        """Whether it may be that ``send`` has no room; ``writable`` finds out."""
         self._buffers_writes = False
         self._closed = False
         self._poll = _poll()
@@ -143,20 +143,27 @@ class Connection:
             raise OSError(errno.EBADF, "The connection is closed")
         size = len(data)
         if size >= WRITE_SIZE:
-            if not self._behind and not self._is_tls:
-                try:
-                    sent = self._sock.send(data)  # without a copy
-                except _FULL:
-                    pass
-                else:
-                    return sent
-            data, size = data[:WRITE_SIZE], WRITE_SIZE
+            return self._send_large(data)
         self._behind += data
         # kazoo takes a request's byte from the channel only when it has sent the request.
         requests = self._requests
         if (requests is not None and len(requests.bytes) <= 1) or len(self._behind) >= WRITE_SIZE:
             self.flush()
         return size
+
+    def _send_large(self, data: Any) -> int:
+        if not self._behind and not self._is_tls:
+            try:
+                sent: int = self._sock.send(data)  # without a copy
+            except _FULL:
+                pass
+            else:
+                self.full = True
+                return sent
+        self._behind += data[:WRITE_SIZE]
+        self.flush()
+        self.full = True
+        return WRITE_SIZE
 
     def flush(self) -> None:
         """Send what waits to be sent, as far as the socket takes it without blocking."""

@@ -43,22 +43,22 @@ class Selector:
         (``xlist``) are never reported, as in kazoo.
         """
         # The questions of kazoo's connection loop for each request and reply come first, in
-        # their most frequent form. May I write? Is there more of the reply?
-        in_time = perf_counter() < self.slice.ends
+        # their most frequent form. May I write? Is there more of the reply? Nothing that goes
+        # on for long is made of these: a large message fills the connection or empties it.
         if wlist:
-            if in_time and not rlist and len(wlist) == 1:
+            if not rlist and len(wlist) == 1:
                 connection = wlist[0]
                 if type(connection) is Connection and not connection.full:
                     return [], [connection], []
         elif len(rlist) == 1:
             connection = rlist[0]
-            if in_time and type(connection) is Connection and connection.ready:
+            if type(connection) is Connection and connection.ready:
                 return [connection], [], []
         elif len(rlist) == 2 and type(timeout) is float and timeout > 0:  # noqa: PLR2004
             # Is there a reply or a request?
             connection, channel = rlist
             if type(connection) is Connection and type(channel) is WakeReader:
-                if not in_time:
+                if perf_counter() >= self.slice.ends:
                     self._let_others_run(connection)
                 if channel.bytes:
                     return ([connection, channel] if connection.ready else [channel]), [], []

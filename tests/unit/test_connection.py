@@ -6,7 +6,7 @@ import errno
 import io
 import resource
 import socket as plain_socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
 
@@ -17,7 +17,7 @@ from gevent import socket
 from kazoo_gevent_patch import connection as connection_module
 from kazoo_gevent_patch.connection import Connection
 from kazoo_gevent_patch.selector import Selector
-from kazoo_gevent_patch.wake import wake_channel
+from kazoo_gevent_patch.wake import WakeReader, wake_channel
 from tests.support import wait_until
 
 Pair = tuple[Connection, socket.socket]
@@ -225,27 +225,38 @@ def test_a_full_connection_is_not_writable_until_the_peer_reads(
     assert received == sent
 
 
-def test_select_tells_a_request_and_a_reply_apart(selector: Selector, pair: Pair) -> None:
+either_way = pytest.mark.parametrize("kind", [float, int])
+"""kazoo's connection loop passes its time-out as a float, and that is answered by itself."""
+
+
+@either_way
+def test_select_tells_a_request_and_a_reply_apart(
+    selector: Selector, pair: Pair, kind: type[float]
+) -> None:
     """With the connection and the wake channel in one list, what is ready is returned."""
     connection, peer = pair
     reader, writer = wake_channel()
     both = [connection, reader]
     assert selector.select(both, [], [], 0) == ([], [], [])
+    assert selector.select(both, [], [], 0.001) == ([], [], [])
     writer.send(b"\0")
-    assert selector.select(both, [], [], 5) == ([reader], [], [])
+    assert selector.select(both, [], [], kind(5)) == ([reader], [], [])
     peer.sendall(b"reply")
     # While there are requests to take, it looks for replies once in a time slice.
-    wait_until(lambda: selector.select(both, [], [], 5) == (both, [], []), sleep=gevent.sleep)
+    wait_until(lambda: selector.select(both, [], [], kind(5)) == (both, [], []), sleep=gevent.sleep)
     reader.recv(1)
-    assert selector.select(both, [], [], 5) == ([connection], [], [])
+    assert selector.select(both, [], [], kind(5)) == ([connection], [], [])
 
 
+@either_way
 @pytest.mark.parametrize("source", ["reply", "request"])
-def test_either_source_ends_the_wait(selector: Selector, pair: Pair, source: str) -> None:
+def test_either_source_ends_the_wait(
+    selector: Selector, pair: Pair, source: str, kind: type[float]
+) -> None:
     """A waiting select wakes for a reply and for a request."""
     connection, peer = pair
     reader, writer = wake_channel()
-    waiting = gevent.spawn(selector.select, [connection, reader], [], [], 30)
+    waiting = gevent.spawn(selector.select, [connection, reader], [], [], kind(30))
     gevent.sleep(0)
     if source == "reply":
         peer.sendall(b"x")
@@ -253,6 +264,26 @@ def test_either_source_ends_the_wait(selector: Selector, pair: Pair, source: str
         writer.send(b"\0")
     expected = [connection] if source == "reply" else [reader]
     assert waiting.get(timeout=5) == (expected, [], [])
+
+
+@either_way
+def test_what_had_no_room_is_sent_while_select_waits(
+    selector: Selector, pair: Pair, kind: type[float]
+) -> None:
+    """The last requests leave when the peer reads again, though nobody sends any more."""
+    connection, peer = pair
+    reader, writer = wake_channel()
+    sent = 0
+    while selector.select([], [connection], [], 0)[1]:
+        sent += connection.send(b"x" * 1000)
+    waiting = gevent.spawn(selector.select, [connection, reader], [], [], kind(30))
+    received = 0
+    with gevent.Timeout(10):
+        while received < sent:
+            received += len(peer.recv(65536))
+    assert not waiting.ready()
+    writer.send(b"\0")
+    assert waiting.get(timeout=5) == ([reader], [], [])
 
 
 def test_a_connection_in_both_lists_is_reported_in_both(selector: Selector, pair: Pair) -> None:
@@ -326,10 +357,16 @@ def test_two_greenlets_may_not_wait_for_one_connection(selector: Selector, pair:
     assert first.get(timeout=5) == ([connection], [], [])
 
 
-def test_the_time_out_is_kept_over_false_alarms(selector: Selector, pair: Pair) -> None:
+with_or_without_requests = pytest.mark.parametrize("others", [[], [wake_channel()[0]]])
+
+
+@with_or_without_requests
+def test_the_time_out_is_kept_over_false_alarms(
+    selector: Selector, pair: Pair, others: list[WakeReader]
+) -> None:
     """A wake-up without anything ready behind it does not look like a time-out."""
     connection, peer = pair
-    waiting = gevent.spawn(selector.select, [connection], [], [], 30)
+    waiting = gevent.spawn(selector.select, [connection, *others], [], [], 30.0)
     wait_until(lambda: connection._events.waiter, sleep=gevent.sleep)
     assert connection._events.waiter is not None
     gevent.get_hub().loop.run_callback(connection._events.waiter.switch, 0)
@@ -339,10 +376,13 @@ def test_the_time_out_is_kept_over_false_alarms(selector: Selector, pair: Pair) 
     assert waiting.get(timeout=5) == ([connection], [], [])
 
 
-def test_what_is_there_at_the_deadline_is_seen(selector: Selector, pair: Pair) -> None:
+@with_or_without_requests
+def test_what_is_there_at_the_deadline_is_seen(
+    selector: Selector, pair: Pair, others: list[WakeReader]
+) -> None:
     """The loop stood still past the deadline, while a reply came: it is not a time-out."""
     connection, peer = pair
-    waiting = gevent.spawn(selector.select, [connection], [], [], 0.05)
+    waiting = gevent.spawn(selector.select, [connection, *others], [], [], 0.05)
     gevent.sleep(0)
     peer.sendall(b"x")
     end = perf_counter() + 0.1
@@ -398,8 +438,43 @@ def test_a_closed_descriptor_is_a_value_error(selector: Selector) -> None:
         selector.select([fd], [], [], 0)
 
 
-def test_a_busy_select_lets_timers_run(selector: Selector) -> None:
-    """A loop that always finds something to read does not starve the event loop."""
+class Sink:
+    """A socket whose peer reads as fast as one can write."""
+
+    def send(self, data: bytes) -> int:
+        """Take everything."""
+        return len(data)
+
+
+def read_requests(selector: Selector, _: Connection, reader: WakeReader) -> None:
+    """Ask for requests, of which there is always one."""
+    assert selector.select([reader], [], [], 5)[0] == [reader]
+
+
+def read_requests_of_a_session(
+    selector: Selector, connection: Connection, reader: WakeReader
+) -> None:
+    """Ask as kazoo's connection loop does."""
+    assert selector.select([connection, reader], [], [], 5.0)[0] == [reader]
+
+
+def write_a_large_message(selector: Selector, connection: Connection, _: WakeReader) -> None:
+    """Send a piece of a message that has no end."""
+    assert selector.select([], [connection], [], 5.0)[1] == [connection]
+    assert connection.send(bytes(connection_module.WRITE_SIZE))
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+@pytest.mark.parametrize("work", [read_requests, read_requests_of_a_session, write_a_large_message])
+def test_a_busy_select_lets_timers_run(
+    selector: Selector,
+    pair: Pair,
+    monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[Selector, Connection, WakeReader], None],
+    is_tls: bool,
+) -> None:
+    """A loop that always finds something to do does not starve the event loop."""
+    connection, _ = pair
     reader, writer = wake_channel()
     writer.send(b"\0")
     ticks: list[float] = []
@@ -411,6 +486,10 @@ def test_a_busy_select_lets_timers_run(selector: Selector) -> None:
 
     ticker = gevent.spawn(tick)
     deadline = perf_counter() + 10
-    while not ticker.ready() and perf_counter() < deadline:
-        assert selector.select([reader], [], [], 5)[0] == [reader]
+    with monkeypatch.context() as patch:
+        if work is write_a_large_message:
+            patch.setattr(connection, "_sock", Sink())
+            patch.setattr(connection, "_is_tls", is_tls)
+        while not ticker.ready() and perf_counter() < deadline:
+            work(selector, connection, reader)
     assert len(ticks) == 5
