@@ -277,6 +277,7 @@ def test_what_had_no_room_is_sent_while_select_waits(
     while selector.select([], [connection], [], 0)[1]:
         sent += connection.send(b"x" * 1000)
     waiting = gevent.spawn(selector.select, [connection, reader], [], [], kind(30))
+    wait_until(lambda: connection._events.waiter, sleep=gevent.sleep)
     received = 0
     with gevent.Timeout(10):
         while received < sent:
