@@ -18,8 +18,6 @@ from gevent import Timeout
 from gevent.monkey import get_original
 from kazoo.handlers import utils
 
-_blocking_getaddrinfo = get_original("socket", "getaddrinfo")
-
 
 class _SSLSocket(gevent.ssl.SSLSocket):
     """A TLS connection whose handshake as a whole keeps to the time-out, as in ``ssl``.
@@ -66,8 +64,9 @@ def _getaddrinfo(
     if own is not None:
         return own(host, port, family, type, proto, flags)
     try:
+        blocking = get_original("socket", "getaddrinfo")
         numeric = flags | gevent.socket.AI_NUMERICHOST
-        return _blocking_getaddrinfo(host, port, family, type, proto, numeric)
+        return blocking(host, port, family, type, proto, numeric)
     except gevent.socket.gaierror:
         return gevent.socket.getaddrinfo(host, port, family, type, proto, flags)
 

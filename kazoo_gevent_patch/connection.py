@@ -72,7 +72,8 @@ class Connection:
         self.ready = False
         """Whether ``recv`` is known to return, or raise, at once. It stays so until something
         is received, which nobody does but this object."""
-        self._behind = bytearray()
+        self.behind = bytearray()
+        """What waits to be sent."""
         self.full = False
         """Whether it may be that ``send`` has no room; ``writable`` finds out."""
         self._buffers_writes = False
@@ -144,15 +145,15 @@ class Connection:
         size = len(data)
         if size >= WRITE_SIZE:
             return self._send_large(data)
-        self._behind += data
+        self.behind += data
         # kazoo takes a request's byte from the channel only when it has sent the request.
         requests = self._requests
-        if (requests is not None and len(requests.bytes) <= 1) or len(self._behind) >= WRITE_SIZE:
+        if (requests is not None and len(requests.bytes) <= 1) or len(self.behind) >= WRITE_SIZE:
             self.flush()
         return size
 
     def _send_large(self, data: Any) -> int:
-        if not self._behind and not self._is_tls:
+        if not self.behind and not self._is_tls:
             try:
                 sent: int = self._sock.send(data)  # without a copy
             except _FULL:
@@ -160,14 +161,14 @@ class Connection:
             else:
                 self.full = True
                 return sent
-        self._behind += data[:WRITE_SIZE]
+        self.behind += data[:WRITE_SIZE]
         self.flush()
         self.full = True
         return WRITE_SIZE
 
     def flush(self) -> None:
         """Send what waits to be sent, as far as the socket takes it without blocking."""
-        behind = self._behind
+        behind = self.behind
         try:
             while behind:
                 sent = self._sock.send(behind)
@@ -216,7 +217,7 @@ class Connection:
         ``events`` is that or 0. The deadline (by the monotonic clock), a byte in the channel,
         and a false alarm also end the wait. Returns whether the connection is ``ready``.
         """
-        if self._behind or not events:
+        if self.behind or not events:
             events |= WRITE
         happened = self._events.wait(events, deadline, channel)
         # An event that is neither (an error in the loop) is for recv to tell.

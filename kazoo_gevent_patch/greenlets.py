@@ -10,8 +10,13 @@ from gevent import GreenletExit, get_hub, getcurrent
 from gevent.hub import Hub
 
 from kazoo_gevent_patch.event import Event
-from kazoo_gevent_patch.processes import after_fork_in_child, was_forked
-from kazoo_gevent_patch.waiting import call_in_hub, hub_of_this_thread, is_own_thread
+from kazoo_gevent_patch.processes import after_fork_in_child, mark
+from kazoo_gevent_patch.waiting import (
+    call_in_hub,
+    hub_of_this_thread,
+    hub_to_wait_in,
+    is_own_thread,
+)
 
 if TYPE_CHECKING:
     _Greenlet = gevent.Greenlet[..., Any]
@@ -89,23 +94,24 @@ class HandlerGreenlet(_Greenlet):
     def join(self, timeout: float | None = None) -> None:
         """Wait until the function has ended, at most ``timeout`` seconds.
 
-        Raises ``RuntimeError`` in the greenlet itself, which would wait for ever. Any other
-        may wait, in any thread.
+        Raises ``RuntimeError`` in the greenlet itself, which would wait for ever, and
+        ``CannotWaitError`` in the event loop. Any other may wait, in any thread.
         """
         if getcurrent() is self:
             raise RuntimeError("cannot join current greenlet")
-        if self.is_inherited():
+        if self.is_inherited() or self.ready():
             return
         if is_own_thread(self._hub):
+            hub_to_wait_in()
             super().join(timeout if timeout is None else max(timeout, 0))
-        elif not self.ready():
+        else:
             ended = Event()
             call_in_hub(self._hub, self.rawlink, lambda _: ended.set())
             ended.wait(timeout)
 
     def switch(self, *args: Any) -> Any:
         """Resume the greenlet; end it if it is inherited."""
-        if was_forked():
+        if not mark[0]:
             after_fork_in_child()
         if self.generation != self.current_generation:
             return _throw(self, GreenletExit)
@@ -113,7 +119,7 @@ class HandlerGreenlet(_Greenlet):
 
     def throw(self, *args: Any) -> Any:
         """Resume the greenlet with an exception; end it if it is inherited."""
-        if was_forked():
+        if not mark[0]:
             after_fork_in_child()
         if self.generation != self.current_generation:
             return _throw(self, GreenletExit)

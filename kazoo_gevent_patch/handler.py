@@ -21,7 +21,7 @@ from kazoo_gevent_patch.event import Event
 from kazoo_gevent_patch.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.heartbeats import WatchedClient
 from kazoo_gevent_patch.locks import Lock, RLock
-from kazoo_gevent_patch.processes import after_fork_in_child, was_forked
+from kazoo_gevent_patch.processes import after_fork_in_child, mark
 from kazoo_gevent_patch.queues import Queue
 from kazoo_gevent_patch.result import AsyncResult
 from kazoo_gevent_patch.selector import Selector
@@ -166,7 +166,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     def async_result(self) -> AsyncResult:
         """Return a result whose callbacks run on the completion worker."""
         # Every request begins with a result.
-        if was_forked():
+        if not mark[0]:
             after_fork_in_child()
         if (
             self._requests is not None

@@ -21,19 +21,17 @@ hooks: list[Callable[[], None]] = []
 _MADV_WIPEONFORK: Final = 18  # <linux/mman.h>; Python has no name for it
 
 
-class _WipedPage:
-    """Knows of a fork because the kernel wipes its page of memory in the child."""
+class _WipedPage(mmap.mmap):
+    """Knows of a fork because the kernel wipes this page of memory in the child."""
 
-    def __init__(self) -> None:
-        self._page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self._page.madvise(_MADV_WIPEONFORK)
-        self.renew()
+    def __new__(cls) -> _WipedPage:
+        page = super().__new__(cls, -1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        page.madvise(_MADV_WIPEONFORK)
+        page.renew()
+        return page
 
     def renew(self) -> None:
-        self._page[0] = 1
-
-    def is_stale(self) -> bool:
-        return self._page[0] == 0
+        self[0] = 1
 
 
 class _ProcessId:
@@ -45,8 +43,8 @@ class _ProcessId:
     def renew(self) -> None:
         self._pid = os.getpid()
 
-    def is_stale(self) -> bool:
-        return os.getpid() != self._pid
+    def __getitem__(self, _: int) -> bool:
+        return os.getpid() == self._pid
 
 
 def _make_mark() -> _WipedPage | _ProcessId:
@@ -56,16 +54,20 @@ def _make_mark() -> _WipedPage | _ProcessId:
         return _ProcessId()  # not Linux, or a kernel before 4.14
 
 
-_mark = _make_mark()
+mark: Final = _make_mark()
+"""``mark[0]`` is false in a child in which the hooks have not been called yet. For those who
+ask at each request; for all others there is ``was_forked``."""
 
-was_forked = _mark.is_stale
-"""Return whether this is a child in which the hooks have not been called yet."""
+
+def was_forked() -> bool:
+    """Return whether this is a child in which the hooks have not been called yet."""
+    return not mark[0]
 
 
 def after_fork_in_child() -> None:
     """Call the hooks, once in each child."""
     if was_forked():
-        _mark.renew()
+        mark.renew()
         for hook in hooks:
             hook()
 

@@ -67,7 +67,8 @@ class Selector:
 
     def _wait_for_next(self, connection: Connection, channel: WakeReader, timeout: float) -> Ready:
         """Wait for a reply or a request, when there is no request."""
-        connection.flush()  # no further request is about to join those that wait
+        if connection.behind:
+            connection.flush()  # no further request is about to join those that wait
         if connection.ready:
             return [connection], [], []
         now = monotonic()

@@ -192,6 +192,7 @@ waits = (
     lambda: lock.acquire(timeout=1),
     lambda: queue.get(timeout=1),
     lambda: zk.handler.sleep_func(0.01),
+    zk.handler.spawn(zk.handler.sleep_func, 60).join,
 )
 
 def handler(*_):
