@@ -11,7 +11,7 @@ Why no wake-up is lost, with any number of greenlets and native threads sending:
 * kazoo appends the request before it sends the byte, so a byte in the channel means that
   the request behind it is already in kazoo's queue.
 * ``send`` stores the byte first and looks for a waiting greenlet second; a waiting greenlet
-  registers itself first and looks for bytes second (``kazoo_gevent_patch.selector``). Whichever
+  registers itself first and looks for bytes second (``kazoo_gevent_patch.descriptor``). Whichever
   way the two interleave, the sender sees the waiter or the waiter sees the byte.
 * A sender takes the waiter out by ``list.pop``, which is atomic, and wakes what it took out. A
   slow thread may so wake a later waiter for nothing, and never takes one out unwoken.
