@@ -8,13 +8,11 @@ from __future__ import annotations
 import atexit
 import logging
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
+from kazoo_gevent_patch.callbacks import CallbackQueue
 from kazoo_gevent_patch.event import Event
 from kazoo_gevent_patch.weak import IdentitySet
-
-if TYPE_CHECKING:
-    from kazoo_gevent_patch.handler import SequentialGeventHandler
 
 EXIT_TIMEOUT: Final = 3.0
 """Seconds that the interpreter's exit waits, in total."""
@@ -24,7 +22,18 @@ log = logging.getLogger("kazoo_gevent_patch")
 _handlers = IdentitySet()
 
 
-def remember(handler: SequentialGeventHandler) -> None:
+class Unfinished(Protocol):
+    """What the exit asks of a handler."""
+
+    def join_deferred(self, timeout: float) -> None:
+        """Wait until all that was deferred has ended, at most ``timeout`` seconds."""
+
+    def busy_queues(self) -> list[CallbackQueue]:
+        """Return the queues of callbacks that have something to run and may still run it."""
+        ...
+
+
+def remember(handler: Unfinished) -> None:
     """Have the interpreter's exit wait for what the handler has to run then."""
     _handlers.add(handler)
 
