@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from types import FunctionType
+from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import gevent
 import gevent.event
-import kazoo.handlers.utils
 from gevent.hub import Hub
 from greenlet import greenlet
 from kazoo.handlers.threading import KazooTimeoutError
 
 from kazoo_gevent_patch.callbacks import CallbackQueue
-from kazoo_gevent_patch.waiters import FAR_OFF
+from kazoo_gevent_patch.continuations import is_continuation
+from kazoo_gevent_patch.waiters import FAR_OFF, Place
 from kazoo_gevent_patch.waiting import ThreadWaiter, Waiter, call_in_hub, hub_to_wait_in
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 else:
     _GeventAsyncResult = gevent.event.AsyncResult
 
-_DECORATORS: Final = vars(kazoo.handlers.utils)
+_UNSET: Final = object()
 
 _Callback = Callable[["AsyncResult"], object]
-_Link: TypeAlias = "Waiter[Any] | ThreadWaiter | _Callback"
+_Link: TypeAlias = "Waiter[Any] | ThreadWaiter | Place | _Callback"
 
 
 class Completions(Protocol):
@@ -63,14 +63,6 @@ class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
         return f"The result was not ready within {self.seconds} seconds"
 
 
-# The compiled class's own methods: calling them so is half the price of super().
-_init = gevent.event.AsyncResult.__init__
-_ready = gevent.event.AsyncResult.ready
-_set = gevent.event.AsyncResult.set
-_set_exception = gevent.event.AsyncResult.set_exception
-_get = gevent.event.AsyncResult.get
-
-
 class AsyncResult(_GeventAsyncResult):
     """A one-time event that stores a value or an exception.
 
@@ -84,7 +76,12 @@ class AsyncResult(_GeventAsyncResult):
     looks for a value second.
     """
 
-    __slots__ = ("__dict__", "_handler")
+    # Nothing is left to gevent's class but its name: what it keeps in each instance, and the
+    # frames that its compiled code adds to each traceback, are as many objects again for the
+    # garbage collector to look at.
+    __slots__ = ("__dict__", "_handler", "_value")
+
+    _failure: tuple[Any, TracebackType | None] | None = None
 
     # Who waits, and what is to be called, in the order in which they came. None until the
     # first one comes: with thousands of requests in flight, lists that stay empty would make
@@ -92,26 +89,68 @@ class AsyncResult(_GeventAsyncResult):
     _linked: list[_Link] | None = None
 
     def __init__(self, handler: Completions | None = None) -> None:
-        _init(self)
         self._handler = handler
+        self._value: Any = _UNSET
 
     def ready(self) -> bool:
         """Return true if and only if it holds a value or an exception."""
-        return bool(_ready(self))
+        return self._value is not _UNSET or self._failure is not None
+
+    def successful(self) -> bool:
+        """Return true if and only if it is ready and holds a value."""
+        return self._value is not _UNSET
+
+    @property
+    def value(self) -> Any:
+        """The value; None if there is none."""
+        return None if self._value is _UNSET else self._value
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The exception; None if there is none."""
+        return None if self._failure is None else self._failure[0]
+
+    @property
+    def exc_info(self) -> tuple[Any, ...]:
+        """The exception as ``sys.exc_info`` has it; an empty tuple if there is none."""
+        if self._failure is None:
+            return ()
+        exception, traceback = self._failure
+        return type(exception), exception, traceback
 
     def set(self, value: Any = None) -> None:
         """Store the value and wake up the waiters."""
-        _set(self, value)
+        self._value = value
         linked = self._linked
         if linked:
             self._notify(linked)
 
+    set_result = set
+
     def set_exception(self, exception: BaseException | None, exc_info: Any = None) -> None:
-        """Store the exception and wake up the waiters."""
-        _set_exception(self, exception, exc_info)
+        """Store the exception and wake up the waiters.
+
+        ``exc_info``, as ``sys.exc_info`` has it, is where the exception was raised first.
+        """
+        self._failure = exc_info[1:] if exc_info else (exception, None)
         linked = self._linked
         if linked:
             self._notify(linked)
+
+    def __str__(self) -> str:
+        outcome = "unset"
+        if self.successful():
+            outcome = f"value={self.value!r}"
+        elif self.ready():
+            outcome = f"exception={self.exception!r}"
+        return f"<{type(self).__name__} {outcome} _links[{self.linkcount()}]>"
+
+    def __call__(self, source: Any) -> None:
+        """Take over the outcome of a greenlet, or of another result, that this is linked to."""
+        if source.successful():
+            self.set(source.value)
+        else:
+            self.set_exception(source.exception, getattr(source, "exc_info", None))
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Return the value or raise the exception, waiting for it if need be.
@@ -120,12 +159,25 @@ class AsyncResult(_GeventAsyncResult):
         if nothing is there in time or, with ``block`` false, at once; and ``CannotWaitError``
         where it would have to wait in the event loop itself.
         """
-        if not _ready(self):
-            if block:
-                self._await(timeout)
-            if not _ready(self):
-                raise ResultTimeout(timeout if block else None)
-        return _get(self)
+        if self._value is _UNSET and self._failure is None and block:
+            self._await(timeout)
+        if self._value is not _UNSET:
+            return self._value
+        if self._failure is None:
+            raise ResultTimeout(timeout if block else None)
+        exception, traceback = self._failure
+        if isinstance(exception, BaseException):
+            # Else the traceback would grow each time that somebody asks.
+            exception.__traceback__ = traceback
+        raise exception  # or a class, as with kazoo's default handler
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return what ``get`` does, as a future of ``concurrent.futures`` has it."""
+        return self.get(timeout=timeout)
+
+    def done(self) -> bool:
+        """Return what ``ready`` does, as a future of ``concurrent.futures`` has it."""
+        return self.ready()
 
     def get_nowait(self) -> Any:
         """Return the value or raise the exception; raise ``ResultTimeout`` if there is none."""
@@ -139,9 +191,9 @@ class AsyncResult(_GeventAsyncResult):
         ``if result.wait(5):``, as kazoo's default handler has it, do what they say. Returns
         None on time-out.
         """
-        if not _ready(self):
+        if not self.ready():
             self._await(timeout)
-        return (self.value or True) if _ready(self) else None
+        return (self.value or True) if self.ready() else None
 
     def _await(self, timeout: float | None) -> None:
         hub = hub_to_wait_in()
@@ -161,7 +213,7 @@ class AsyncResult(_GeventAsyncResult):
         try:
             if timer is not None:
                 timer.start(waiter.switch, None, update=True)
-            if not _ready(self):
+            if not self.ready():
                 waiter.get()
         finally:
             if timer is not None:
@@ -174,7 +226,7 @@ class AsyncResult(_GeventAsyncResult):
         waiter, linked = ThreadWaiter(), self._links()
         linked.append(waiter)
         try:
-            if not _ready(self):
+            if not self.ready():
                 waiter.wait(timeout)
         finally:
             with suppress(ValueError):
@@ -185,21 +237,29 @@ class AsyncResult(_GeventAsyncResult):
 
         It is called on the handler's completion worker; without a handler, in the hub.
         """
-        if self._handler is None or _is_waiter(callback):
-            super().rawlink(callback)
-            return
         linked = self._links()
-        if callback not in linked:
-            linked.append(callback)
-        if _ready(self):
+        if not (linked and any(_callback_of(link) == callback for link in linked)):
+            linked.append(Place(callback) if self._runs_in_hub(callback) else callback)
+        if self.ready():
             self._notify(linked)
+
+    def _runs_in_hub(self, callback: _Callback) -> bool:
+        # Functions are what kazoo links to nearly each of its requests.
+        return self._handler is None or (
+            type(callback) is not FunctionType and _is_waiter(callback)
+        )
 
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
-        try:
-            self._links().remove(callback)
-        except ValueError:
-            super().unlink(callback)
+        linked = self._links()
+        for link in list(linked):
+            if _callback_of(link) == callback:
+                with suppress(ValueError):  # whoever sets it was quicker
+                    linked.remove(link)
+
+    def linkcount(self) -> int:
+        """Return how many wait, or were linked."""
+        return len(self._linked or ())
 
     def _links(self) -> list[_Link]:
         # setdefault is atomic: threads that come at once get the same list.
@@ -221,15 +281,16 @@ class AsyncResult(_GeventAsyncResult):
                 call_in_hub(link.hub, link.switch, None)
             elif isinstance(link, ThreadWaiter):
                 link.wake()
+            elif isinstance(link, Place):
+                link.wake(self)
+            elif is_continuation(link):
+                link(self)
             else:
-                self._dispatch(link)
+                self._queue(link)
 
-    def _dispatch(self, callback: _Callback) -> None:
+    def _queue(self, callback: _Callback) -> None:
         handler = self._handler
-        assert handler is not None  # only then are there callbacks in the list
-        if _is_continuation(callback):
-            callback(self)
-            return
+        assert handler is not None  # else there are only places in the list
         handler.completion_queue.put(partial(callback, self))
         if not handler.running:
             # kazoo promises that these have run when the setter returns
@@ -237,29 +298,10 @@ class AsyncResult(_GeventAsyncResult):
             handler.completion_queue.flush()
 
 
+def _callback_of(link: _Link) -> object:
+    return link.resume if isinstance(link, Place) else link
+
+
 def _is_waiter(callback: Callable[..., object]) -> bool:
     """Return whether gevent itself links the callback, to resume a greenlet from the hub."""
     return isinstance(getattr(callback, "__self__", None), (greenlet, Waiter))
-
-
-def _is_continuation(callback: Callable[..., object]) -> bool:
-    """Return whether the callback is a step of one of kazoo's own operations.
-
-    ``create(makepath=True)``, ``ensure_path`` and ``sync`` are chains of such steps, local
-    functions in kazoo/client.py. A step never blocks: it queues the next request. If it had
-    to wait its turn behind a user's callback that itself waits for the operation, neither
-    would ever go on; so steps do not go through the queue.
-    """
-    while True:
-        if isinstance(callback, partial):
-            callback = callback.func
-        elif not isinstance(callback, FunctionType):
-            return False
-        elif callback.__globals__ is _DECORATORS and callback.__closure__:
-            # wrap() and capture_exceptions(); the first leaves no __wrapped__.
-            names = callback.__code__.co_freevars
-            callback = callback.__closure__[names.index("function")].cell_contents
-        else:
-            # Not its __module__, which other decorators copy.
-            module = callback.__globals__["__name__"]
-            return module == "kazoo.client" and "<locals>" in callback.__qualname__

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import pickle
+import sys
+import threading
 from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
@@ -102,6 +104,63 @@ def test_an_exception_is_kept(result: AsyncResult) -> None:
     assert result.exception is error
 
 
+def test_an_exception_class_is_raised_as_with_the_default_handler(result: AsyncResult) -> None:
+    """A class is as good as an instance, as in a raise statement."""
+    result.set_exception(RuntimeError)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError):
+        result.get()
+
+
+def test_a_traceback_does_not_grow_from_one_get_to_the_next(result: AsyncResult) -> None:
+    """Who asks for the result finds himself and ``get`` in the traceback, and nobody else."""
+    result.set_exception(RuntimeError("failure"))
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="failure") as caught:
+            result.get()
+        names = [entry.name for entry in caught.traceback]
+        assert names == ["test_a_traceback_does_not_grow_from_one_get_to_the_next", "get"]
+
+
+def test_a_traceback_that_is_passed_on_is_kept(result: AsyncResult) -> None:
+    """With ``exc_info`` the exception is raised from where it was raised first."""
+
+    def fail() -> None:
+        raise RuntimeError("failure")
+
+    try:
+        fail()
+    except RuntimeError as error:
+        result.set_exception(error, sys.exc_info())
+    with pytest.raises(RuntimeError, match="failure") as caught:
+        result.get()
+    assert caught.traceback[-1].name == "fail"
+    assert result.exc_info[:2] == (RuntimeError, result.exception)
+
+
+def test_it_says_what_it_holds(result: AsyncResult) -> None:
+    """Printed, a result shows its outcome and how many wait for it."""
+    assert str(result) == "<AsyncResult unset _links[0]>"
+    result.rawlink(print)
+    assert (str(result), result.linkcount()) == ("<AsyncResult unset _links[1]>", 1)
+    result.unlink(print)
+    result.set_exception(RuntimeError("failure"))
+    assert str(result) == "<AsyncResult exception=RuntimeError('failure') _links[0]>"
+    result.set(5)
+    assert str(result) == "<AsyncResult value=5 _links[0]>"
+
+
+def test_the_names_of_a_future_do_the_same(result: AsyncResult) -> None:
+    """``set_result``, ``result`` and ``done`` are gevent's further names; waiters wake up."""
+    assert not result.done()
+    waiter = gevent.spawn(result.result, timeout=5)
+    wait_until(result.linkcount, sleep=gevent.sleep)
+    result.set_result(3)
+    assert waiter.get(timeout=5) == 3
+    assert result.done()
+    assert not result.cancel()
+    assert not result.cancelled()
+
+
 def test_get_waits_for_another_greenlet(result: AsyncResult) -> None:
     """Getting blocks until another greenlet sets the value."""
     getters = [gevent.spawn(result.get, timeout=5) for _ in range(3)]
@@ -182,6 +241,27 @@ def test_gevent_waits_for_it(handler: SequentialGeventHandler) -> None:
     for number, result in enumerate(results):
         gevent.spawn(result.set, number)
     assert set(gevent.wait(results, timeout=5)) == set(results)
+
+
+@pytest.mark.parametrize("takes_back", [False, True])
+def test_gevent_waits_for_it_in_another_event_loop(
+    handler: SequentialGeventHandler, takes_back: bool
+) -> None:
+    """gevent.wait in a native thread wakes up when this thread sets, or gives up in time."""
+    result, ended = handler.async_result(), []
+
+    def wait() -> None:
+        ended.append(gevent.wait([result], timeout=0 if takes_back else 30))
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    if not takes_back:
+        wait_until(result.linkcount, sleep=gevent.sleep)
+        result.set(1)
+    thread.join(20)
+    assert ended == [[] if takes_back else [result]]
+    assert result.linkcount() == 0
 
 
 def test_without_a_handler_callbacks_run_in_the_hub() -> None:
