@@ -115,7 +115,7 @@ class Connection:
             self._ahead = b""
             self._position = self._end = 0
         else:
-            self.ready = False
+            self.ready = self._closed  # and if so, nobody is to wait for what the descriptor is now
             received = self._receive(size, flags)
         self.ready = self._end > 0 or (self._is_tls and self.pending() > 0)
         return received

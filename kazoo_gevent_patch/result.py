@@ -130,9 +130,11 @@ class AsyncResult(_GeventAsyncResult):
     def set_exception(self, exception: BaseException | None, exc_info: Any = None) -> None:
         """Store the exception and wake up the waiters.
 
-        ``exc_info``, as ``sys.exc_info`` has it, is where the exception was raised first.
+        ``exc_info``, as ``sys.exc_info`` has it, is where the exception was raised first;
+        without it that is what the exception itself tells now.
         """
-        self._failure = exc_info[1:] if exc_info else (exception, None)
+        traceback = getattr(exception, "__traceback__", None)
+        self._failure = exc_info[1:] if exc_info else (exception, traceback)
         linked = self._linked
         if linked:
             self._notify(linked)

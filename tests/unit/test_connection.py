@@ -335,6 +335,17 @@ def test_closing_ends_a_wait_with_an_error_on_recv(selector: Selector, pair: Pai
     assert caught.value.errno == errno.EBADF
 
 
+def test_a_closed_connection_stays_readable(selector: Selector, pair: Pair) -> None:
+    """Each recv after close() raises, and no select waits for what has its descriptor now."""
+    connection, _ = pair
+    connection.close()
+    reader, _ = wake_channel()
+    for rlist in ([connection], [connection, reader]):
+        assert selector.select(rlist, [], [], 30.0) == ([connection], [], [])
+        with pytest.raises(OSError):  # noqa: PT011 - any
+            connection.recv(4)
+
+
 def test_a_killed_wait_leaves_the_connection_usable(selector: Selector, pair: Pair) -> None:
     """A greenlet killed, or timed out, in select leaves nothing registered behind."""
     connection, peer = pair

@@ -121,8 +121,11 @@ def test_a_traceback_does_not_grow_from_one_get_to_the_next(result: AsyncResult)
         assert names == ["test_a_traceback_does_not_grow_from_one_get_to_the_next", "get"]
 
 
-def test_a_traceback_that_is_passed_on_is_kept(result: AsyncResult) -> None:
-    """With ``exc_info`` the exception is raised from where it was raised first."""
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_traceback_begins_where_the_exception_was_raised(
+    result: AsyncResult, tells: bool
+) -> None:
+    """Whether or not ``exc_info`` is passed: who asks learns where it went wrong."""
 
     def fail() -> None:
         raise RuntimeError("failure")
@@ -130,7 +133,7 @@ def test_a_traceback_that_is_passed_on_is_kept(result: AsyncResult) -> None:
     try:
         fail()
     except RuntimeError as error:
-        result.set_exception(error, sys.exc_info())
+        result.set_exception(error, sys.exc_info() if tells else None)
     with pytest.raises(RuntimeError, match="failure") as caught:
         result.get()
     assert caught.traceback[-1].name == "fail"
