@@ -1,4 +1,4 @@
-"""Telling the steps of kazoo's own operations from callbacks of the application."""
+"""Telling the steps of kazoo's own operations, and of gevent's, from an application's callbacks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from types import FunctionType
 from typing import Final
 
 import kazoo.handlers.utils
+from greenlet import greenlet
+
+from kazoo_gevent_patch.waiting import Waiter
 
 _DECORATORS: Final = vars(kazoo.handlers.utils)
 
@@ -33,3 +36,8 @@ def is_continuation(callback: Callable[..., object]) -> bool:
             callback = callback.func
         else:
             return False
+
+
+def is_waiter(callback: Callable[..., object]) -> bool:
+    """Return whether gevent itself links the callback, to resume a greenlet from the hub."""
+    return isinstance(getattr(callback, "__self__", None), (greenlet, Waiter))

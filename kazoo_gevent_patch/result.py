@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import gevent
 import gevent.event
 from gevent.hub import Hub
-from greenlet import greenlet
 from kazoo.handlers.threading import KazooTimeoutError
 
 from kazoo_gevent_patch.callbacks import CallbackQueue
-from kazoo_gevent_patch.continuations import is_continuation
+from kazoo_gevent_patch.continuations import is_continuation, is_waiter
 from kazoo_gevent_patch.waiters import FAR_OFF, Place
 from kazoo_gevent_patch.waiting import ThreadWaiter, Waiter, call_in_hub, hub_to_wait_in
 
@@ -84,8 +83,7 @@ class AsyncResult(_GeventAsyncResult):
     _failure: tuple[Any, TracebackType | None] | None = None
 
     # Who waits, and what is to be called, in the order in which they came. None until the
-    # first one comes: with thousands of requests in flight, lists that stay empty would make
-    # the garbage collector's pauses longer.
+    # first one comes, for the collector's sake too.
     _linked: list[_Link] | None = None
 
     def __init__(self, handler: Completions | None = None) -> None:
@@ -247,9 +245,7 @@ class AsyncResult(_GeventAsyncResult):
 
     def _runs_in_hub(self, callback: _Callback) -> bool:
         # Functions are what kazoo links to nearly each of its requests.
-        return self._handler is None or (
-            type(callback) is not FunctionType and _is_waiter(callback)
-        )
+        return self._handler is None or (type(callback) is not FunctionType and is_waiter(callback))
 
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
@@ -302,8 +298,3 @@ class AsyncResult(_GeventAsyncResult):
 
 def _callback_of(link: _Link) -> object:
     return link.resume if isinstance(link, Place) else link
-
-
-def _is_waiter(callback: Callable[..., object]) -> bool:
-    """Return whether gevent itself links the callback, to resume a greenlet from the hub."""
-    return isinstance(getattr(callback, "__self__", None), (greenlet, Waiter))
