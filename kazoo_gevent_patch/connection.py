@@ -182,6 +182,9 @@ class Connection:
     def close(self) -> None:
         """Close the socket; a greenlet waiting for it finds it readable, and gets the error."""
         self._closed = True
+        # Like the kernel's buffer. Else the last recv of it would make this seem not readable.
+        self._ahead = b""
+        self._position = self._end = 0
         self._events.close()
         self._sock.close()
         self.ready = True

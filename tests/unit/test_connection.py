@@ -346,6 +346,21 @@ def test_a_closed_connection_stays_readable(selector: Selector, pair: Pair) -> N
             connection.recv(4)
 
 
+def test_what_was_read_ahead_is_gone_when_the_connection_is_closed(
+    selector: Selector, pair: Pair
+) -> None:
+    """As with a socket. So no select waits for what has the descriptor now, once it is read."""
+    connection, peer = pair
+    peer.sendall(b"abcdefgh")
+    assert receive_exactly(selector, connection, 4) == b"abcd"
+    connection.close()
+    assert connection.pending() == 0
+    assert selector.select([connection], [], [], 30.0) == ([connection], [], [])
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number tells
+        connection.recv(4)
+    assert caught.value.errno == errno.EBADF
+
+
 def test_a_killed_wait_leaves_the_connection_usable(selector: Selector, pair: Pair) -> None:
     """A greenlet killed, or timed out, in select leaves nothing registered behind."""
     connection, peer = pair
