@@ -47,11 +47,11 @@ class Selector:
         # on for long is made of these: a large message fills the connection or empties it.
         if wlist:
             if not rlist and len(wlist) == 1:
-                connection = wlist[0]
+                (connection,) = wlist  # no index: sets and views of dictionaries have none
                 if type(connection) is Connection and not connection.full:
                     return [], [connection], []
         elif len(rlist) == 1:
-            connection = rlist[0]
+            (connection,) = rlist
             if type(connection) is Connection and connection.ready:
                 return [connection], [], []
         elif len(rlist) == 2 and type(timeout) is float and timeout > 0:  # noqa: PLR2004

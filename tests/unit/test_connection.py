@@ -308,6 +308,18 @@ def test_any_object_with_a_descriptor_may_be_selected(selector: Selector, pair: 
     assert selector.select([fd], [], [], 0.01) == ([], [], [])
 
 
+@pytest.mark.parametrize("collection", [list, tuple, set, dict.fromkeys])
+def test_any_collection_may_be_selected(
+    selector: Selector, pair: Pair, collection: Callable[[list[Any]], Any]
+) -> None:
+    """As with select.select: also sets and dictionaries, which have no index."""
+    connection, peer = pair
+    peer.sendall(b"x")
+    for item in (connection, connection.fileno()):
+        assert selector.select(collection([item]), [], [], 5.0) == ([item], [], [])
+        assert selector.select([], collection([item]), [], 5.0) == ([], [item], [])
+
+
 def test_descriptors_above_a_thousand_are_fine(selector: Selector) -> None:
     """select.select's limit does not apply."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
