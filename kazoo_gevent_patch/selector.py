@@ -96,8 +96,9 @@ class Selector:
         own = _own(rlist, wlist)
         if own is None:
             return _select_any(rlist, wlist, timeout)
-        self.greenlet = getcurrent()
         connection, channel = own
+        if connection is not None:  # a program may look at the wake channel alone
+            self.greenlet = getcurrent()
         if self.slice.is_over():
             self._let_others_run(connection)
         deadline = inf if timeout is None else monotonic() + timeout

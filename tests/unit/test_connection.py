@@ -287,6 +287,18 @@ def test_what_had_no_room_is_sent_while_select_waits(
     assert waiting.get(timeout=5) == ([reader], [], [])
 
 
+def test_who_looks_at_the_wake_channel_alone_is_not_the_connection_greenlet(
+    selector: Selector, pair: Pair
+) -> None:
+    """Else that greenlet would no longer give way when it issues many requests."""
+    connection, _ = pair
+    reader, _ = wake_channel()
+    connection_greenlet = gevent.spawn(selector.select, [connection, reader], [], [], 0)
+    connection_greenlet.join()
+    selector.select([reader], [], [], 0)
+    assert selector.greenlet is connection_greenlet
+
+
 def test_a_connection_in_both_lists_is_reported_in_both(selector: Selector, pair: Pair) -> None:
     """Unlike kazoo's own select, which forgets that it is writable."""
     connection, peer = pair
