@@ -87,13 +87,15 @@ class CallbackQueue:
 
     def start(self, hub: Hub | None = None) -> None:
         """Run what is in the queue and what is put into it, in the hub, the caller's by default."""
-        self._hub = hub or get_hub()
+        # Not "or": a hub that has not run yet is false.
+        self._hub = get_hub() if hub is None else hub
         self._started = True
         self._wake_worker()
 
     def run(self, hub: Hub | None) -> None:
         """Run what is in the queue, though it is not started, in the hub."""
-        self._hub = hub or get_hub()
+        # Not "or": a hub that has not run yet is false.
+        self._hub = get_hub() if hub is None else hub
         self._start_worker()
 
     def stop(self) -> None:

@@ -227,7 +227,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def busy_queues(self) -> list[CallbackQueue]:
         """Return the queues of callbacks that have something to run and may still run it."""
-        loop: Any = self.hub and self.hub.loop
+        loop: Any = None if self.hub is None else self.hub.loop
         if loop is None or (self.thread is not None and self.thread.ended):
             return []
         return [queue for queue in list(self._queues.values()) if queue.is_busy()]

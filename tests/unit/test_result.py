@@ -374,3 +374,27 @@ def test_a_wait_after_a_long_computation_is_not_cut_short(kind: str) -> None:
         lock.acquire()
         assert not lock.acquire(timeout=0.25)
     assert perf_counter() - start >= 0.24
+
+
+def test_a_native_thread_that_is_first_to_queue_leaves_it_to_the_handlers_event_loop() -> None:
+    """Also where that event loop has not run yet: callbacks run in the thread that started it."""
+    ran_in: list[int] = []
+
+    def start_and_wait() -> None:
+        handler = SequentialGeventHandler()
+        handler.start()
+        result = handler.async_result()
+        result.rawlink(lambda _: ran_in.append(threading.get_ident()))
+        setter = threading.Thread(target=result.set)
+        setter.start()
+        setter.join()
+        wait_until(lambda: ran_in, sleep=gevent.sleep)
+        handler.stop()
+        ran_in.append(threading.get_ident())
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    thread = threading.Thread(target=start_and_wait)
+    thread.start()
+    thread.join(30)
+    assert len(ran_in) == 2
+    assert ran_in[0] == ran_in[1]
