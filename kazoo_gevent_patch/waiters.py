@@ -11,6 +11,7 @@ joins the line first and looks for the news second.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -18,29 +19,38 @@ from gevent import get_hub
 from gevent.hub import Waiter
 
 from kazoo_gevent_patch.threads import this_thread
-from kazoo_gevent_patch.waiting import ThreadWaiter, call_in_hub, hub_to_wait_in
+from kazoo_gevent_patch.waiting import ThreadWaiter, call_in_hub, hub_of_this_thread, hub_to_wait_in
 
 FAR_OFF: Final = 10 * 365 * 86400.0
 """Seconds that nobody waits."""
 
 
 class Place:
-    """A place in a line, and what is called in the event loop of who joined it."""
+    """A place in a line, and what is called in the event loop of who joined it.
+
+    Or of who wakes it, if gevent has never been used in the thread of who joined: a loop that
+    was made there would never run.
+    """
 
     __slots__ = ("_hub", "_thread", "resume", "taken")
 
     def __init__(self, resume: Callable[[Any], object]) -> None:
         self._thread = this_thread()
-        self._hub = get_hub()
+        self._hub = hub_of_this_thread()
+        if self._hub is None and threading.get_ident() == threading.main_thread().ident:
+            self._hub = get_hub()  # which the main thread may still run
         self.resume = resume
         self.taken = False
 
     def wake(self, news: object) -> bool:
         """Have the event loop call ``resume``; return False if it never runs again."""
         self.taken = True
-        if self._thread.ended or self._hub.loop is None:
+        hub: Any = self._hub
+        if hub is None:
+            hub = get_hub()
+        elif self._thread.ended or hub.loop is None:
             return False
-        call_in_hub(self._hub, self.resume, news)
+        call_in_hub(hub, self.resume, news)
         return True
 
 
@@ -57,7 +67,7 @@ class GreenletPlace(Place):
         """Wait until the place is woken, at most ``timeout`` seconds; None waits for ever."""
         # Without a timer gevent takes it for a wait that never ends (LoopExit) where the
         # thread's event loop has nothing else to wait for: the news may come from another.
-        timer = self._hub.loop.timer(FAR_OFF if timeout is None else max(timeout, 0))
+        timer = self._waiter.hub.loop.timer(FAR_OFF if timeout is None else max(timeout, 0))
         try:
             timer.start(self._waiter.switch, None, update=True)
             self._waiter.get()

@@ -16,6 +16,7 @@ import pytest
 from kazoo.handlers.threading import KazooTimeoutError
 
 from kazoo_gevent_patch import AsyncResult, SequentialGeventHandler
+from kazoo_gevent_patch.event import Event
 from kazoo_gevent_patch.result import ResultTimeout
 from tests.support import wait_until
 
@@ -398,3 +399,16 @@ def test_a_native_thread_that_is_first_to_queue_leaves_it_to_the_handlers_event_
     thread.join(30)
     assert len(ran_in) == 2
     assert ran_in[0] == ran_in[1]
+
+
+@pytest.mark.parametrize("kind", [AsyncResult, Event])
+def test_a_link_of_a_thread_without_gevent_is_called_in_the_setters_loop(kind: Any) -> None:
+    """A native thread that has never used gevent has no event loop that would call it."""
+    waitable = kind()
+    seen: list[object] = []
+    thread = threading.Thread(target=lambda: waitable.rawlink(seen.append))
+    thread.start()
+    thread.join()
+    waitable.set()
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    assert seen == [waitable]
