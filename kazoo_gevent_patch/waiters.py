@@ -16,10 +16,15 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from gevent import get_hub
-from gevent.hub import Waiter
 
 from kazoo_gevent_patch.threads import this_thread
-from kazoo_gevent_patch.waiting import ThreadWaiter, call_in_hub, hub_of_this_thread, hub_to_wait_in
+from kazoo_gevent_patch.waiting import (
+    ThreadWaiter,
+    Waiter,
+    call_in_hub,
+    hub_of_this_thread,
+    hub_to_wait_in,
+)
 
 FAR_OFF: Final = 10 * 365 * 86400.0
 """Seconds that nobody waits."""
