@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, Final
@@ -24,7 +24,7 @@ from kazoo_gevent_patch.locks import Lock, RLock
 from kazoo_gevent_patch.processes import after_fork_in_child, mark
 from kazoo_gevent_patch.queues import Queue
 from kazoo_gevent_patch.result import AsyncResult
-from kazoo_gevent_patch.selector import Selector
+from kazoo_gevent_patch.selector import Ready, Selector
 from kazoo_gevent_patch.threads import NativeThread, this_thread
 from kazoo_gevent_patch.waiting import hub_of_this_thread, is_own_thread, sleep
 from kazoo_gevent_patch.wake import WakeReader, WakeWriter, wake_channel
@@ -77,7 +77,9 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         """That thread."""
         self._queues = {}
         self._selector = Selector()
-        self.select = self._selector.select
+        if type(self).select is SequentialGeventHandler.select:
+            # kazoo calls it twice a request; but a derived class may have one of its own.
+            self.select = self._selector.select  # type: ignore[method-assign]
         self._requests: WakeReader | None = None
         """The reading end of the wake channel: a byte for each request that waits."""
         self._watched: WatchedClient | None = None
@@ -243,6 +245,16 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     def rlock_object(self) -> RLock:
         """Return a re-entrant lock for greenlets, to be used as a ``threading.RLock``."""
         return RLock()
+
+    def select(
+        self,
+        rlist: Sequence[Any],
+        wlist: Sequence[Any],
+        xlist: Sequence[Any],
+        timeout: float | None = None,
+    ) -> Ready:
+        """Wait as ``select.select`` does, for what this handler made or for any descriptors."""
+        return self._selector.select(rlist, wlist, xlist, timeout)
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Connect to a server; the arguments and errors are those of kazoo's handlers."""

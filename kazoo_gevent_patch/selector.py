@@ -143,9 +143,9 @@ def _own(
     """Return the connection and the wake channel; None if there is more, or anything else."""
     connection = channel = None
     for item in (*rlist, *wlist):
-        if type(item) is Connection and connection is None:
+        if isinstance(item, Connection) and connection is None:
             connection = item
-        elif type(item) is WakeReader and channel is None and not wlist:
+        elif isinstance(item, WakeReader) and channel is None and not wlist:
             channel = item
         else:
             return None
@@ -162,7 +162,7 @@ def _select_any(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | Non
     poll = gevent.select.poll()
     for fd, events in wanted.items():
         poll.register(fd, events)
-    read_ahead = any(type(item) is Connection and item.pending() for item in rlist)
+    read_ahead = any(isinstance(item, Connection) and item.pending() for item in rlist)
     ready = dict(poll.poll(0 if read_ahead else None if timeout is None else timeout * 1000))
     for fd, events in ready.items():
         if events & POLLNVAL:
@@ -171,7 +171,7 @@ def _select_any(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | Non
         item
         for item in rlist
         if ready.get(_descriptor(item), 0) & ~POLLOUT
-        or (type(item) is Connection and item.pending())
+        or (isinstance(item, Connection) and item.pending())
     ]
     writable = [item for item in wlist if ready.get(_descriptor(item), 0) & ~POLLIN]
     return readable, writable, []

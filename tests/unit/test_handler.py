@@ -422,3 +422,21 @@ def test_releasing_an_unlocked_lock_raises_as_a_threads_lock_does(
     """RuntimeError, which code for threads catches."""
     with pytest.raises(RuntimeError):
         handler.lock_object().release()
+
+
+def test_a_derived_handler_may_select_in_its_own_way() -> None:
+    """Its method is called, after a fork too, and kazoo's is not what it finds above itself."""
+    calls: list[float | None] = []
+
+    class Traced(SequentialGeventHandler):
+        def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> Any:
+            calls.append(timeout)
+            return super().select(rlist, wlist, xlist, timeout)
+
+    handler = Traced()
+    for timeout in (5.0, 10.0):
+        handler.forget()
+        reader, writer = handler.create_socket_pair()
+        writer.send(b"\0")
+        assert handler.select([reader], [], [], timeout) == ([reader], [], [])
+    assert calls == [5.0, 10.0]
