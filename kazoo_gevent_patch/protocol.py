@@ -12,6 +12,7 @@ from kazoo.retry import ForceRetryError
 from kazoo_gevent_patch import monkey
 from kazoo_gevent_patch.connecting import cooperative
 from kazoo_gevent_patch.handler import SequentialGeventHandler
+from kazoo_gevent_patch.wake import WakeReader
 
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
@@ -33,6 +34,8 @@ def start(wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _K
             connection.client._queue.clear()
             connection.client._session_callback(KeeperState.CONNECTING)
     wrapped(*args, **kwargs)
+    if isinstance(connection._read_sock, WakeReader):
+        connection._read_sock.client = connection.client
 
 
 def expand_client_hosts(

@@ -66,7 +66,12 @@ class Selector:
         return self._select_checked(rlist, wlist, timeout)
 
     def _wait_for_next(self, connection: Connection, channel: WakeReader, timeout: float) -> Ready:
-        """Wait for a reply or a request, when there is no request."""
+        """Wait for a reply or a request, when no byte says that there is a request."""
+        if channel.client is not None and channel.client._queue:
+            # Its byte was never sent, or is about to be by another thread. That would then be
+            # one too many, which kazoo takes when it finds no request.
+            channel.bytes.append(0)
+            return ([connection, channel] if connection.ready else [channel]), [], []
         if connection.behind:
             connection.flush()  # no further request is about to join those that wait
         if connection.ready:

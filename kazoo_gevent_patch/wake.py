@@ -20,6 +20,8 @@ Why no wake-up is lost, with any number of greenlets and native threads sending:
 * Only the one connection greenlet receives, one byte for each request that it took, or one
   when it finds the queue empty. So it goes on until the channel is empty, and then every
   request that was sent for has been taken.
+* Nor does it wait while there is a request that was not sent for (``Selector``): what a signal's
+  handler raises may come between the two. Each request would then wait for the next one's byte.
 """
 
 from __future__ import annotations
@@ -101,7 +103,7 @@ class WakeWriter(_End):
 class WakeReader(_End):
     """The end that the connection greenlet waits on, through the handler's ``select``."""
 
-    __slots__ = ("bytes", "waiters")
+    __slots__ = ("bytes", "client", "waiters")
 
     def __init__(self, channel: _Channel) -> None:
         super().__init__(channel)
@@ -110,6 +112,8 @@ class WakeReader(_End):
         self.waiters = channel.waiters
         """Where to append a waiter that is to be switched to once, whatever thread sends, when
         a byte comes; and to clear when the wait is over."""
+        self.client: Any = None
+        """Whose requests the bytes are for, if that is known."""
 
     def readable(self) -> bool:
         """Return whether ``recv`` returns, or raises, at once."""

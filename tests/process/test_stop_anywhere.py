@@ -247,6 +247,27 @@ zk.stop()
 """)
 
 
+def test_a_request_that_is_interrupted_halfway_holds_up_no_other(run: Run) -> None:
+    """Ctrl-C after kazoo has queued it and before it says so: later ones would be one behind."""
+    run("""
+from collections import deque
+
+class Interrupted(deque):
+    def append(self, request):
+        zk._queue = deque([request])
+        raise KeyboardInterrupt
+
+zk._queue = Interrupted()
+try:
+    zk.create_async("/halfway")
+except KeyboardInterrupt:
+    caught = True
+assert caught
+assert zk.exists("/halfway") and zk.get("/")
+zk.stop()
+""")
+
+
 def test_a_blocked_event_loop_of_another_thread_is_named(zookeeper_hosts: str, chroot: str) -> None:
     """stop() in a native thread does not wait for ever for a loop that does not run."""
     prelude = PRELUDE.format(monkey="", hosts=zookeeper_hosts + chroot)
