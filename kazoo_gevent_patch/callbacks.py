@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 from gevent import get_hub, getcurrent
@@ -240,3 +240,21 @@ class CallbackQueue:
         except (Exception, gevent.Timeout):
             log.exception("Exception in a callback")
         return callback
+
+
+class Completions(Protocol):
+    """What a result asks of the handler that made it."""
+
+    hub: Hub | None
+    has_failed: bool
+    """Whether a result has failed since a greenlet last gave way to the event loop."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the handler is started."""
+        ...
+
+    @property
+    def completion_queue(self) -> CallbackQueue:
+        """The queue of callbacks that were linked to results."""
+        ...

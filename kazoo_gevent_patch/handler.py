@@ -82,6 +82,8 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
             self.select = self._selector.select  # type: ignore[method-assign]
         self._requests: WakeReader | None = None
         """The reading end of the wake channel: a byte for each request that waits."""
+        self.has_failed = False
+        """Whether a result has failed since a greenlet last gave way to the event loop."""
         self._watched: WatchedClient | None = None
         self._unwatch: Callable[[], None] | None = None
         self._deferred = None
@@ -171,22 +173,24 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         if not mark[0]:
             after_fork_in_child()
         if (
-            self._requests is not None
-            and len(self._requests.bytes) >= FLOOD
-            and self._selector.slice.is_over()
-        ):
+            self.has_failed or (self._requests is not None and len(self._requests.bytes) >= FLOOD)
+        ) and self._selector.slice.is_over():
             self._give_way()
         return AsyncResult(self)
 
     def _give_way(self) -> None:
         """Let the event loop run when a greenlet has issued requests for a whole time slice.
 
+        A greenlet waits for the outcome of a request, but not if that fails at once: a closed
+        client's do. Who then tries again at once would keep the client from coming back.
+
         Here and not where the request is queued: there kazoo would take an exception that
         comes while the greenlet waits (``kill``, ``gevent.Timeout``) for a closed connection
         (the bare ``except`` of ``KazooClient._call``), whereas here nothing has begun.
         """
-        hub, selector = self.hub, self._selector
+        hub, selector = self.hub if self._running else hub_of_this_thread(), self._selector
         if hub is not None and is_own_thread(hub) and getcurrent() not in (hub, selector.greenlet):
+            self.has_failed = False
             selector.slice.give_way()
 
     def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> HandlerGreenlet:

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import FunctionType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import gevent
 import gevent.event
-from gevent.hub import Hub
 from kazoo.handlers.threading import KazooTimeoutError
 
-from kazoo_gevent_patch.callbacks import CallbackQueue
+from kazoo_gevent_patch.callbacks import Completions
 from kazoo_gevent_patch.continuations import is_continuation, is_waiter
 from kazoo_gevent_patch.waiters import FAR_OFF, Place
 from kazoo_gevent_patch.waiting import ThreadWaiter, Waiter, call_in_hub, hub_to_wait_in
@@ -27,22 +26,6 @@ _UNSET: Final = object()
 
 _Callback = Callable[["AsyncResult"], object]
 _Link: TypeAlias = "Waiter[Any] | ThreadWaiter | Place | _Callback"
-
-
-class Completions(Protocol):
-    """What a result asks of the handler that made it."""
-
-    hub: Hub | None
-
-    @property
-    def running(self) -> bool:
-        """Whether the handler is started."""
-        ...
-
-    @property
-    def completion_queue(self) -> CallbackQueue:
-        """The queue of callbacks that were linked to results."""
-        ...
 
 
 class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
@@ -60,6 +43,13 @@ class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
         if self.seconds is None:
             return "The result is not ready"
         return f"The result was not ready within {self.seconds} seconds"
+
+
+class _Failure(NamedTuple):
+    """What a result holds in the place of a value when it holds an exception."""
+
+    exception: Any
+    traceback: TracebackType | None
 
 
 class AsyncResult(_GeventAsyncResult):
@@ -80,8 +70,6 @@ class AsyncResult(_GeventAsyncResult):
     # garbage collector to look at.
     __slots__ = ("__dict__", "_handler", "_value")
 
-    _failure: tuple[Any, TracebackType | None] | None = None
-
     # Who waits, and what is to be called, in the order in which they came. None until the
     # first one comes, for the collector's sake too.
     _linked: list[_Link] | None = None
@@ -92,32 +80,32 @@ class AsyncResult(_GeventAsyncResult):
 
     def ready(self) -> bool:
         """Return true if and only if it holds a value or an exception."""
-        return self._value is not _UNSET or self._failure is not None
+        return self._value is not _UNSET
 
     def successful(self) -> bool:
         """Return true if and only if it is ready and holds a value."""
-        return self._value is not _UNSET
+        return self._value is not _UNSET and type(self._value) is not _Failure
 
     @property
     def value(self) -> Any:
         """The value; None if there is none."""
-        return None if self._value is _UNSET else self._value
+        value = self._value
+        return None if value is _UNSET or type(value) is _Failure else value
 
     @property
     def exception(self) -> BaseException | None:
         """The exception; None if there is none."""
-        return None if self._failure is None else self._failure[0]
+        exc_info = self.exc_info
+        return exc_info[1] if exc_info else None
 
     @property
     def exc_info(self) -> tuple[Any, ...]:
         """The exception as ``sys.exc_info`` has it; an empty tuple if there is none."""
-        if self._failure is None:
-            return ()
-        exception, traceback = self._failure
-        return type(exception), exception, traceback
+        failure = self._value
+        return (type(failure.exception), *failure) if type(failure) is _Failure else ()
 
     def set(self, value: Any = None) -> None:
-        """Store the value and wake up the waiters."""
+        """Store the value and wake up the waiters; what was stored last counts."""
         self._value = value
         linked = self._linked
         if linked:
@@ -126,13 +114,19 @@ class AsyncResult(_GeventAsyncResult):
     set_result = set
 
     def set_exception(self, exception: BaseException | None, exc_info: Any = None) -> None:
-        """Store the exception and wake up the waiters.
+        """Store the exception and wake up the waiters; what was stored last counts.
 
         ``exc_info``, as ``sys.exc_info`` has it, is where the exception was raised first;
         without it that is what the exception itself tells now.
         """
-        traceback = getattr(exception, "__traceback__", None)
-        self._failure = exc_info[1:] if exc_info else (exception, traceback)
+        _, exception, traceback = exc_info or (
+            None,
+            exception,
+            getattr(exception, "__traceback__", None),
+        )
+        self._value = _Failure(exception, traceback)
+        if self._handler is not None:
+            self._handler.has_failed = True
         linked = self._linked
         if linked:
             self._notify(linked)
@@ -159,13 +153,14 @@ class AsyncResult(_GeventAsyncResult):
         if nothing is there in time or, with ``block`` false, at once; and ``CannotWaitError``
         where it would have to wait in the event loop itself.
         """
-        if self._value is _UNSET and self._failure is None and block:
+        if self._value is _UNSET and block:
             self._await(timeout)
-        if self._value is not _UNSET:
-            return self._value
-        if self._failure is None:
-            raise ResultTimeout(timeout if block else None)
-        exception, traceback = self._failure
+        value = self._value
+        if type(value) is not _Failure:
+            if value is _UNSET:
+                raise ResultTimeout(timeout if block else None)
+            return value
+        exception, traceback = value
         if isinstance(exception, BaseException):
             # Else the traceback would grow each time that somebody asks.
             exception.__traceback__ = traceback
@@ -204,8 +199,9 @@ class AsyncResult(_GeventAsyncResult):
         linked = self._links()
         linked.append(waiter)
         handler = self._handler
-        if timeout is None and handler is not None and handler.hub not in (None, hub):
-            # In another thread's event loop there may be nothing else to wait for, and
+        lives_here = handler is None or (handler.hub is hub and handler.running)
+        if timeout is None and not lives_here:
+            # In an event loop without the client there may be nothing else to wait for, and
             # gevent would take that for a wait that never ends (LoopExit).
             timeout = FAR_OFF
         # Less than zero does not wait, as with a condition in kazoo's default.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import (
     ConnectionClosedError,
     ConnectionLoss,
+    KazooException,
     NodeExistsError,
     NoNodeError,
 )
@@ -309,3 +312,43 @@ def test_many_workers_share_a_client(client: KazooClient) -> None:
     assert [worker.is_alive() for worker in workers] == [False] * 50
     assert problems == []
     assert len(client.get_children("/")) == 50
+
+
+AT_ONCE: dict[str, Callable[[KazooClient], object]] = {
+    "get": lambda client: client.get("/"),
+    "wait": lambda client: client.get_async("/").wait(5),
+    "retry": lambda client: client.retry(client.get, "/"),
+    "lock": lambda client: client.Lock("/lock").acquire(timeout=5),
+}
+
+
+@pytest.mark.parametrize("way", AT_ONCE)
+def test_who_tries_again_at_once_does_not_keep_the_client_from_it(
+    make_client: MakeClient, way: str
+) -> None:
+    """It starts, has a new session when the first has expired, and stops."""
+    from kazoo.protocol.connection import _SESSION_EXPIRED
+
+    client = make_client(
+        start=False, command_retry={"max_tries": 3, "delay": 0, "backoff": 1, "max_jitter": 0}
+    )
+    deadline = monotonic() + 30
+    ended: list[bool] = []
+
+    def work() -> None:
+        while not ended and monotonic() < deadline:
+            with suppress(KazooException):
+                AT_ONCE[way](client)
+
+    worker = client.handler.spawn(work)
+    client.handler.sleep_func(0.05)  # time to try before the start
+    client.start()
+    session = client.client_id
+    client._call(_SESSION_EXPIRED, None)
+    wait_for(client, lambda: client.client_id not in (None, session))
+    client.stop()
+    client.handler.sleep_func(0.05)  # time to try after the end
+    ended.append(True)
+    worker.join(10)
+    assert not worker.is_alive()
+    assert monotonic() < deadline

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -15,6 +16,7 @@ import gevent.queue
 import pytest
 from gevent.local import local
 from greenlet import greenlet
+from kazoo.exceptions import ConnectionClosedError
 from kazoo.handlers import gevent as stock
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.interfaces import IHandler
@@ -440,3 +442,21 @@ def test_a_derived_handler_may_select_in_its_own_way() -> None:
         writer.send(b"\0")
         assert handler.select([reader], [], [], timeout) == ([reader], [], [])
     assert calls == [5.0, 10.0]
+
+
+@pytest.mark.parametrize("state", ["new", "started", "stopped"])
+def test_who_tries_again_at_once_after_a_failure_lets_timers_run(state: str) -> None:
+    """A request of a closed client fails without a wait."""
+    handler = SequentialGeventHandler()
+    if state != "new":
+        handler.start()
+    if state == "stopped":
+        handler.stop()
+    rung: list[bool] = []
+    timer = gevent.spawn_later(0, rung.append, True)
+    deadline = monotonic() + 10
+    while not rung and monotonic() < deadline:
+        handler.async_result().set_exception(ConnectionClosedError())
+    timer.kill()
+    handler.stop()
+    assert rung

@@ -105,6 +105,17 @@ def test_an_exception_is_kept(result: AsyncResult) -> None:
     assert result.exception is error
 
 
+def test_what_is_stored_last_counts(result: AsyncResult) -> None:
+    """As with kazoo's default handler: an exception after a value, and a value after that."""
+    result.set(1)
+    result.set_exception(RuntimeError("failure"))
+    assert (result.ready(), result.successful(), result.value) == (True, False, None)
+    with pytest.raises(RuntimeError):
+        result.get()
+    result.set(2)
+    assert (result.get(), result.successful(), result.exception) == (2, True, None)
+
+
 def test_an_exception_class_is_raised_as_with_the_default_handler(result: AsyncResult) -> None:
     """A class is as good as an instance, as in a raise statement."""
     result.set_exception(RuntimeError)  # type: ignore[arg-type]
@@ -412,3 +423,20 @@ def test_a_link_of_a_thread_without_gevent_is_called_in_the_setters_loop(kind: A
     waitable.set()
     wait_until(lambda: seen, sleep=gevent.sleep)
     assert seen == [waitable]
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_value_may_come_from_a_native_thread_when_no_client_lives_here(started: bool) -> None:
+    """Nothing else keeps the event loop running: that is no reason to give up."""
+    handler = SequentialGeventHandler()
+    if started:
+        handler.start()
+        handler.stop()
+    result = handler.async_result()
+
+    def set_when_it_is_waited_for() -> None:
+        wait_until(result.linkcount)
+        result.set(5)
+
+    threading.Thread(target=set_when_it_is_waited_for).start()
+    assert result.get() == 5
