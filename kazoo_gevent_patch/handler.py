@@ -7,7 +7,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-from gevent import get_hub, getcurrent
+from gevent import getcurrent
 from gevent.hub import Hub
 from kazoo.handlers import gevent as stock
 from kazoo.handlers.threading import KazooTimeoutError
@@ -25,7 +25,7 @@ from kazoo_gevent_patch.processes import after_fork_in_child, mark
 from kazoo_gevent_patch.queues import Queue
 from kazoo_gevent_patch.result import AsyncResult
 from kazoo_gevent_patch.selector import Ready, Selector
-from kazoo_gevent_patch.threads import NativeThread, this_thread
+from kazoo_gevent_patch.threads import NativeThread, hub_to_end, this_thread
 from kazoo_gevent_patch.waiting import hub_of_this_thread, is_own_thread, sleep
 from kazoo_gevent_patch.wake import WakeReader, WakeWriter, wake_channel
 
@@ -113,7 +113,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         """Start the workers, in the caller's event loop. Does nothing when they are started."""
         if self._running:
             return
-        self.hub = get_hub()
+        self.hub = hub_to_end()
         self.thread = this_thread()
         self._running = True
         leaving.remember(self)
@@ -262,6 +262,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Connect to a server; the arguments and errors are those of kazoo's handlers."""
+        hub_to_end()  # client.command(), which comes here too, may be the first to need one
         sock = create_connection(*args, **kwargs)
         if sock.gettimeout() is None:
             # kazoo's search for a read/write server passes no time-out (RWPinger), and a server

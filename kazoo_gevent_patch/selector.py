@@ -13,6 +13,7 @@ from gevent import getcurrent
 
 from kazoo_gevent_patch.connection import Connection
 from kazoo_gevent_patch.descriptor import READ
+from kazoo_gevent_patch.threads import hub_to_end
 from kazoo_gevent_patch.waiting import TimeSlice
 from kazoo_gevent_patch.wake import WakeReader
 
@@ -164,6 +165,7 @@ def _select_any(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | Non
         for item in items:
             fd = _descriptor(item)
             wanted[fd] = wanted.get(fd, 0) | event
+    hub_to_end()  # else gevent's makes one
     poll = gevent.select.poll()
     for fd, events in wanted.items():
         poll.register(fd, events)

@@ -11,19 +11,24 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from gevent import get_hub
+from gevent.hub import Hub
 from gevent.monkey import get_original
 
 from kazoo_gevent_patch import processes
+from kazoo_gevent_patch.waiting import hub_of_this_thread
 from kazoo_gevent_patch.weak import IdentitySet
 
 
 class NativeThread:
     """The record of a native thread."""
 
-    __slots__ = ("__weakref__", "ended")
+    __slots__ = ("__weakref__", "ended", "hub")
 
     def __init__(self) -> None:
         self.ended = False
+        self.hub: Hub | None = None
+        """The hub that was made here for this thread, and ends with it."""
 
 
 class _Life:
@@ -52,6 +57,18 @@ def this_thread() -> NativeThread:
     return record
 
 
+def hub_to_end() -> Hub:
+    """Return the hub of the calling thread; one that is made for it here ends with the thread.
+
+    Nobody else would destroy it: a hub keeps two descriptors open, and when a process has no
+    more of them the next hub, of whatever thread, aborts it.
+    """
+    hub = hub_of_this_thread()
+    if hub is None:
+        hub = this_thread().hub = get_hub()
+    return hub
+
+
 def _end(record: NativeThread) -> None:
     # In a forked child all threads but one end too; what becomes of their clients there is
     # another matter, which the hooks for a fork see to (kazoo_gevent_patch.forking).
@@ -60,6 +77,8 @@ def _end(record: NativeThread) -> None:
     record.ended = True
     for hook in hooks:
         hook(record)
+    if record.hub is not None and record.hub.loop is not None:
+        record.hub.destroy(destroy_loop=True)
 
 
 def _after_fork_in_child() -> None:

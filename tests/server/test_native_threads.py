@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import gevent
@@ -300,21 +302,53 @@ def test_a_client_whose_thread_destroyed_its_event_loop_says_so(
     assert client.get("/")
 
 
-def test_threads_that_come_and_go_leave_nothing_open(patched_client: KazooClient) -> None:
-    """One that waits, spawns or sleeps keeps no event loop of its own: nobody would close it."""
-
+def _use_the_client(client: KazooClient) -> object:
     def fail_once(failures: list[Exception]) -> object:
         if failures:
             raise failures.pop()
-        return patched_client.get("/")
+        return client.get("/")
 
-    def work(_: int) -> bool:
-        patched_client.handler.spawn(patched_client.exists, "/").join()
-        with patched_client.Lock("/lock"):
-            patched_client.get("/")
-        return bool(patched_client.retry(fail_once, [ForceRetryError("once")]))
+    client.handler.spawn(client.exists, "/").join()
+    with client.Lock("/lock"):
+        client.get("/")
+    return client.retry(fail_once, [ForceRetryError("once")])
 
-    outcomes([NativeThread(work, number) for number in range(5)])
+
+def _start_one_of_its_own(client: KazooClient, *, stop: bool) -> object:
+    own = KazooClient(",".join(f"{host}:{port}" for host, port in client.hosts), timeout=5.0)
+    own.start()
+    stat = own.exists("/")
+    if stop:
+        own.stop()
+        own.close()
+    return stat
+
+
+def _select_a_socket(client: KazooClient) -> object:
+    left, right = socket.socketpair()
+    with left, right:
+        right.send(b"x")
+        return client.handler.select([left], [], [], 5)[0]
+
+
+COMES_AND_GOES: dict[str, Callable[[KazooClient], object]] = {
+    "uses the client": _use_the_client,
+    "stops its own": partial(_start_one_of_its_own, stop=True),
+    "leaves its own": partial(_start_one_of_its_own, stop=False),
+    "asks the server": KazooClient.command,
+    "selects": _select_a_socket,
+}
+
+
+@pytest.mark.parametrize("kind", COMES_AND_GOES)
+def test_threads_that_come_and_go_leave_nothing_open(
+    patched_client: KazooClient, kind: str
+) -> None:
+    """One that waits, spawns, sleeps or starts a client leaves no event loop when it ends."""
+    work = COMES_AND_GOES[kind]
+    outcomes([NativeThread(work, patched_client) for _ in range(5)])
     before = len(os.listdir("/proc/self/fd"))
-    assert outcomes([NativeThread(work, number) for number in range(20)]) == [True] * 20
-    assert len(os.listdir("/proc/self/fd")) == before
+    for _ in range(4):
+        assert all(outcomes([NativeThread(work, patched_client) for _ in range(5)]))
+    # A thread ends a little after its function.
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before, sleep=gevent.sleep)
