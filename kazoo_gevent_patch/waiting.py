@@ -50,7 +50,10 @@ def call_in_hub(hub: Hub, function: Callable[..., object], *args: object) -> Non
     if _current_thread() == hub.thread_ident:
         loop.run_callback(function, *args)
     else:
-        loop.run_callback_threadsafe(function, *args)
+        # Destroyed since, in its own thread: gevent's loop in C tells so, those in Python have
+        # lost the attribute by then.
+        with suppress(ValueError, AttributeError):
+            loop.run_callback_threadsafe(function, *args)
 
 
 def hub_of_this_thread() -> Hub | None:
