@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+from collections.abc import Callable
 from time import monotonic
 from typing import Final, Protocol
 
@@ -25,7 +26,7 @@ _handlers = IdentitySet()
 class Unfinished(Protocol):
     """What the exit asks of a handler."""
 
-    def join_deferred(self, timeout: float) -> None:
+    def join_deferred(self, timeout: float) -> object:
         """Wait until all that was deferred has ended, at most ``timeout`` seconds."""
 
     def busy_queues(self) -> list[CallbackQueue]:
@@ -42,16 +43,14 @@ def finish() -> None:
     """Wait for what was deferred, and for the callbacks that are queued by then."""
     deadline = monotonic() + EXIT_TIMEOUT
     for handler in _handlers:
-        handler.join_deferred(max(deadline - monotonic(), 0))
+        _until(deadline, handler.join_deferred)
     queues = [queue for handler in _handlers for queue in handler.busy_queues()]
     # Not until the queues are empty: callbacks may go on queueing callbacks for ever.
     marks = [Event() for _ in queues]
     for queue, mark in zip(queues, marks, strict=True):
         queue.put(mark.set)
     late = [
-        queue
-        for queue, mark in zip(queues, marks, strict=True)
-        if not mark.wait(max(deadline - monotonic(), 0))
+        queue for queue, mark in zip(queues, marks, strict=True) if not _until(deadline, mark.wait)
     ]
     if late:
         log.warning(
@@ -61,6 +60,21 @@ def finish() -> None:
             EXIT_TIMEOUT,
             sum(queue.qsize() - 1 for queue in late),  # one is the mark
         )
+
+
+def _until(deadline: float, wait: Callable[[float], object]) -> object:
+    """Wait for the seconds that are left, and return what ``wait`` returns.
+
+    ``sys.exit()`` in a greenlet is raised in the main one, which is here by then; what it asks
+    for is under way. gunicorn's gevent worker calls it a tenth of a second after its loop ended.
+    """
+    while True:
+        left = deadline - monotonic()
+        try:
+            return wait(max(left, 0))
+        except SystemExit:
+            if left <= 0:
+                return None
 
 
 atexit.register(finish)

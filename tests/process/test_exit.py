@@ -204,6 +204,20 @@ def test_callbacks_that_are_queued_at_exit_run(monkey: str) -> None:
     assert done.stderr == ""
 
 
+def test_sys_exit_in_a_greenlet_during_the_exit_cuts_nothing_off() -> None:
+    """It asks for what is under way; gunicorn's gevent worker does so when told to quit."""
+    program = CALLBACKS.format(monkey="", seconds=0.1) + (
+        "import atexit, gevent.event\n"
+        "exiting = gevent.event.Event()\n"
+        "atexit.register(exiting.set)  # what is registered last runs first\n"
+        "gevent.spawn(lambda: exiting.wait() and sys.exit())\n"
+        "gevent.sleep(0)\n"
+    )
+    done = run_python(program)
+    assert done.stdout.split()[-2:] == ["ends", "2"]
+    assert done.stderr == ""
+
+
 def test_callbacks_that_are_dropped_at_exit_are_counted() -> None:
     """A warning says what did not end in time; it is 3 seconds, and less here."""
     program = CALLBACKS.format(monkey="", seconds=60)
