@@ -14,11 +14,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from kazoo_gevent_patch._switch import is_patched, patch_all, patched, status, unpatch_all
+from kazoo_gevent_patch.patching.switch import is_patched, patch_all, patched, status, unpatch_all
 
 if TYPE_CHECKING:
-    from kazoo_gevent_patch.handler import SequentialGeventHandler
-    from kazoo_gevent_patch.result import AsyncResult
+    from kazoo_gevent_patch.handler.result import AsyncResult
+    from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 
 __all__ = [
     "AsyncResult",
@@ -30,7 +30,7 @@ __all__ = [
     "unpatch_all",
 ]
 
-_LAZY = {"AsyncResult": "result", "SequentialGeventHandler": "handler"}
+_LAZY = {"AsyncResult": "handler.result", "SequentialGeventHandler": "handler.sequential"}
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kazoo_gevent_patch._switch import patch_all
+from kazoo_gevent_patch.patching.switch import patch_all
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from kazoo_gevent_patch._environment import PATCH
+from kazoo_gevent_patch.settings.environment import PATCH
 
 log = logging.getLogger("kazoo_gevent_patch")
 
@@ -24,7 +24,7 @@ def did_patch_all(event: object) -> None:
 
 def _switch_on() -> None:
     try:
-        from kazoo_gevent_patch import patch_all
+        from kazoo_gevent_patch.patching.switch import patch_all
 
         patch_all()
     except Exception:

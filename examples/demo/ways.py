@@ -49,7 +49,7 @@ WAYS = (
         title="the one line",
         module="examples.demo.with_patch",
         expected={
-            "handler": "kazoo_gevent_patch.handler.SequentialGeventHandler",
+            "handler": "kazoo_gevent_patch.handler.sequential.SequentialGeventHandler",
             "threads": 0,
             **_DONE_RIGHT,
         },

@@ -6,7 +6,7 @@ import json
 import re
 from itertools import combinations, product
 
-from kazoo_gevent_patch._versions import TESTED
+from kazoo_gevent_patch.patching.versions import TESTED
 from tests.matrix import CELLS, CORNERS, IMPOSSIBLE, LEVELS, Cell
 from tests.matrix.results import RESULTS, TABLE, render
 from tests.support import ROOT

@@ -56,6 +56,6 @@ def test_tasks_take_turns_at_a_lock_on_our_handler(
     """Children of a worker that forks have a session each, of a client that was started before."""
     results = _results(pool, tmp_path, zookeeper_hosts + chroot)
     assert sorted(result["number"] for result in results) == list(range(1, TASKS + 1))
-    assert {result["handler"] for result in results} == {"kazoo_gevent_patch.handler"}
+    assert {result["handler"] for result in results} == {"kazoo_gevent_patch.handler.sequential"}
     assert len({(result["pid"], result["session"]) for result in results}) == processes
     assert len({result["session"] for result in results}) == processes

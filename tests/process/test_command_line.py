@@ -195,7 +195,7 @@ def test_the_standard_library_and_kazoo_are_patched(tmp_path: Path) -> None:
         "from kazoo.client import KazooClient\n"
         "print(gevent.monkey.is_module_patched('socket'), type(KazooClient().handler).__module__)"
     )
-    ours = "kazoo_gevent_patch.handler\n"
+    ours = "kazoo_gevent_patch.handler.sequential\n"
     assert _python([*RUN, "script.py"], tmp_path).stdout == f"True {ours}"
     assert _python([*RUN, "--no-monkey", "script.py"], tmp_path).stdout == f"False {ours}"
     assert _python([*RUN, "--no-monkey", "-m", "script"], tmp_path).stdout == f"False {ours}"
@@ -316,7 +316,7 @@ def test_gunicorn_serves_on_our_handler(
     background.append(program)
     program.wait_for("Listening at")
     with urllib.request.urlopen(f"http://{bind}/", timeout=30) as response:
-        assert response.read() == b"kazoo_gevent_patch.handler"
+        assert response.read() == b"kazoo_gevent_patch.handler.sequential"
     program.process.send_signal(signal.SIGTERM)
     assert program.process.wait(timeout=40) == 0, program.output
     assert "Traceback" not in program.output
@@ -353,6 +353,6 @@ def test_a_celery_worker_runs_its_tasks_on_our_handler(
     background.append(program)
     sent = _python(["-c", "from tasks import look; look.delay()"], tmp_path)
     assert sent.returncode == 0, sent.stderr
-    program.wait_for("done on kazoo_gevent_patch.handler")
+    program.wait_for("done on kazoo_gevent_patch.handler.sequential")
     program.process.send_signal(signal.SIGTERM)
     assert program.process.wait(timeout=40) == 0, program.output

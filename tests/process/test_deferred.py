@@ -182,7 +182,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("behaviour", PROGRAMS)
 def test_in_a_process_of_its_own(behaviour: str) -> None:
     """What the parameter says holds in a fresh interpreter."""
-    program = "import sys\nfrom kazoo_gevent_patch._patches import PATCHES\n" + "\n".join(
+    program = "import sys\nfrom kazoo_gevent_patch.patching.table import PATCHES\n" + "\n".join(
         line.removeprefix(" " * 8) for line in PROGRAMS[behaviour].splitlines()
     )
     result = run_python(program.format(no_kazoo=NO_KAZOO))

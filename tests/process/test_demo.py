@@ -43,7 +43,7 @@ def test_every_check_holds_and_the_table_shows_it(zookeeper_hosts: str) -> None:
         assert all(int(cell.replace(",", "")) > 0 for cell in table.pop(label))
     assert table == {
         "": ("kazoo alone", "the one line"),
-        "handler of": ("kazoo.handlers.threading", "kazoo_gevent_patch.handler"),
+        "handler of": ("kazoo.handlers.threading", "kazoo_gevent_patch.handler.sequential"),
         "native threads of a client": ("3", "0"),
         "callback that calls the client": ("answered", "answered"),
         "except KazooTimeoutError: result.get": ("caught", "caught"),

@@ -222,7 +222,7 @@ def test_callbacks_that_are_dropped_at_exit_are_counted() -> None:
     """A warning says what did not end in time; it is 3 seconds, and less here."""
     program = CALLBACKS.format(monkey="", seconds=60)
     done = run_python(
-        program + "from kazoo_gevent_patch import leaving; leaving.EXIT_TIMEOUT = 0.2"
+        program + "from kazoo_gevent_patch.handler import leaving; leaving.EXIT_TIMEOUT = 0.2"
     )
     assert done.stdout.split() == ["begins", "0"]
     assert "1 callbacks have not returned within 0.2 seconds" in done.stderr
@@ -233,7 +233,7 @@ def test_the_exit_waits_for_nothing_when_no_callback_is_queued() -> None:
     """Not even for the event loop to run once."""
     program = CALLBACKS.format(monkey="", seconds=0).replace("endlessly()\n", "pass\n")
     done = run_python(
-        program + "from kazoo_gevent_patch import leaving\n"
+        program + "from kazoo_gevent_patch.handler import leaving\n"
         "gevent.spawn(print, 'the event loop runs')\n"
         "leaving.finish()\n"
     )

@@ -459,7 +459,7 @@ import io, logging
 log = io.StringIO()
 logging.getLogger("kazoo_gevent_patch").addHandler(logging.StreamHandler(log))
 zk.start()
-from kazoo_gevent_patch import forking
+from kazoo_gevent_patch.changes import forking
 
 def broken(client):
     raise RuntimeError("broken on purpose")

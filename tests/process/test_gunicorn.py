@@ -13,7 +13,7 @@ import pytest
 
 from tests.process.gunicorn_server import APPLICATION, Answer, Gunicorn
 
-OURS = "kazoo_gevent_patch.handler.SequentialGeventHandler"
+OURS = "kazoo_gevent_patch.handler.sequential.SequentialGeventHandler"
 PATCH = "from kazoo_gevent_patch import patch_all; patch_all()"
 
 CONFIGURATIONS = {

@@ -23,7 +23,9 @@ def test_the_example_serves_with_a_session_for_each_worker(
     with server:
         answers: list[dict[str, object]] = []
         server.answers_of_workers(lambda latest: len(latest) == 2, key="worker", seen=answers)
-        assert {answer["handler"] for answer in answers} == {"kazoo_gevent_patch.handler"}
+        assert {answer["handler"] for answer in answers} == {
+            "kazoo_gevent_patch.handler.sequential"
+        }
         assert len({answer["session"] for answer in answers}) == 2
         assert [answer["count"] for answer in answers] == list(range(1, len(answers) + 1))
         assert answers[-1]["workers"] == sorted({int(str(answer["worker"])) for answer in answers})

@@ -26,7 +26,7 @@ PROGRAM = """
 import time
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo_gevent_patch import SequentialGeventHandler, status
-from kazoo_gevent_patch._patches import PATCHES
+from kazoo_gevent_patch.patching.table import PATCHES
 
 class Own(KazooClient):
     def __init__(self, hosts):

@@ -18,7 +18,7 @@ from kazoo.client import KazooClient
 print(type(KazooClient().handler).__module__)
 """
 
-OURS = "kazoo_gevent_patch.handler"
+OURS = "kazoo_gevent_patch.handler.sequential"
 THEIRS = "kazoo.handlers.threading"
 
 

@@ -217,5 +217,5 @@ if gevent.monkey.is_module_patched("socket"):
     patch_all()
 print(type(KazooClient().handler).__module__)
 """
-    ours, theirs = "kazoo_gevent_patch.handler", "kazoo.handlers.threading"
+    ours, theirs = "kazoo_gevent_patch.handler.sequential", "kazoo.handlers.threading"
     assert run_python(program).stdout.strip() == (ours if patches else theirs)

@@ -274,9 +274,9 @@ def test_a_blocked_event_loop_of_another_thread_is_named(zookeeper_hosts: str, c
     run_python(
         prelude
         + """
-import kazoo_gevent_patch.lifecycle
+import kazoo_gevent_patch.changes.lifecycle
 from kazoo_gevent_patch.errors import EventLoopBlockedError
-kazoo_gevent_patch.lifecycle.LOOP_TIMEOUT = 0.2
+kazoo_gevent_patch.changes.lifecycle.LOOP_TIMEOUT = 0.2
 errors = []
 def stop():
     try:

@@ -18,7 +18,7 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import READ_ACL_UNSAFE
 
-from kazoo_gevent_patch._versions import TESTED, beyond_tested, compares_host_names
+from kazoo_gevent_patch.patching.versions import TESTED, beyond_tested, compares_host_names
 from tests.ports import free_block
 from tests.support import run_python
 from tests.zookeeper import ZooKeeper
@@ -45,7 +45,9 @@ def test_all_is_ok_with_a_server(zookeeper_hosts: str, chroot: str) -> None:
     """Every step is ok, tells what it measured, and the temporary node is gone."""
     found = _doctor("--hosts", zookeeper_hosts + chroot, code=0)
     assert set(STEPS) | {"heartbeat", "clean-up"} <= set(found)
-    assert found["session"]["values"]["handler"].startswith("kazoo_gevent_patch.handler.")
+    assert found["session"]["values"]["handler"].startswith(
+        "kazoo_gevent_patch.handler.sequential."
+    )
     trips = found["round trips"]["values"]
     assert trips["count"] == 100
     assert 0 < trips["median"] <= trips["p99"]

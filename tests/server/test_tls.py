@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kazoo_gevent_patch._versions import compares_host_names
+from kazoo_gevent_patch.patching.versions import compares_host_names
 from tests.dribble import DribblingProxy
 from tests.ports import free_block
 from tests.server.conftest import MakeClient

@@ -12,7 +12,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionLoss
 
 from kazoo_gevent_patch import patched
-from tests.unit.scripted_peer import Schedule, ScriptedPeer
+from tests.unit.wire.scripted_peer import Schedule, ScriptedPeer
 
 EXAMPLES = int(os.environ.get("SCHEDULES", "200"))
 """How many schedules are tried; set SCHEDULES in the environment for more."""

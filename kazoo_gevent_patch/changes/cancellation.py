@@ -1,0 +1,207 @@
+"""What a recipe leaves on the server when a greenlet is killed, or times out, inside it.
+
+kazoo's recipes clean up after their own errors (``KazooException``). ``GreenletExit``,
+``gevent.Timeout`` and ``KeyboardInterrupt`` are none: a lock's node would stay for as long as
+the session lives, and lock everybody out, though nobody holds the lock; a member's node would
+count for one who is not there.
+
+The recipe is as new at once, with an identity of its own, so that it may be used again; a
+greenlet of its own removes what the old identity left. The exception waits for no server.
+The requests of one session are carried out in their order, so the clean-up finds a node
+whose creation was on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import FunctionType, TracebackType
+from typing import Any
+
+from gevent import getcurrent
+from kazoo.exceptions import KazooException, NoNodeError
+from kazoo.retry import KazooRetry
+
+from kazoo_gevent_patch.changes.recipes import begin_anew, method_lock
+from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
+
+_Args = tuple[Any, ...]
+_Kwargs = dict[str, Any]
+_Call = Callable[..., Any]
+
+
+def lock_acquire(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``Lock.acquire``: one that is cancelled leaves no node behind."""
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException:
+        # One that still waited for another acquire() of the same object leaves that alone; and
+        # one of a lock that is held leaves that held.
+        if _is_ours(lock) and _acquired_last(lock) and not lock.is_acquired:
+            _abandon_lock(lock)
+        raise
+
+
+def lock_release(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``Lock.release``: one that is cancelled releases the lock all the same."""
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException:
+        if _is_ours(lock) and lock.is_acquired:
+            _abandon_lock(lock)
+        raise
+
+
+def semaphore_acquire(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``Semaphore.acquire``: one that is cancelled leaves no lease behind."""
+    was_acquired = semaphore.is_acquired
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException:
+        if _is_ours(semaphore) and not was_acquired:
+            _abandon_node(semaphore)
+        raise
+
+
+def semaphore_release(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``Semaphore.release``: one that is cancelled releases the lease all the same."""
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException:
+        if _is_ours(semaphore) and semaphore.is_acquired:
+            _abandon_node(semaphore)
+        raise
+
+
+def locking_queue_get(wrapped: _Call, queue: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``LockingQueue._inner_get``: one that is cancelled takes no item, now or later."""
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException as error:
+        if _is_ours(queue):
+            _abandon_item(queue, error.__traceback__)
+        raise
+
+
+def enter(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``BaseParty.join`` and ``DoubleBarrier.enter``: one that is cancelled is no member."""
+    was_participating = recipe.participating
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException:
+        if _is_ours(recipe) and not was_participating:
+            _abandon_node(recipe)
+        raise
+
+
+def party_leave(wrapped: _Call, party: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``BaseParty.leave``: one that is cancelled leaves all the same."""
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException:
+        if _is_ours(party):
+            _abandon_node(party)
+        raise
+
+
+def double_barrier_leave(wrapped: _Call, barrier: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``DoubleBarrier.leave``: one that is cancelled keeps nobody else inside."""
+    try:
+        return wrapped(*args, **kwargs)
+    except KazooException:
+        raise
+    except BaseException:
+        if _is_ours(barrier):
+            # Who leaves deletes this one first: it would let the next come in alone.
+            _abandon_node(barrier, f"{barrier.path}/ready")
+        raise
+
+
+def _is_ours(recipe: Any) -> bool:
+    return isinstance(recipe.client.handler, SequentialGeventHandler)
+
+
+def _acquired_last(lock: Any) -> bool:
+    held = getattr(lock, method_lock(lock) or "", None)
+    return getattr(held, "holder", None) is getcurrent()
+
+
+def _abandon_lock(lock: Any) -> None:
+    client, path, prefix = lock.client, lock.path, lock.prefix
+    begin_anew(lock)
+
+    def clean_up() -> None:
+        retry = _retry(client)
+        for child in retry(client.get_children, path):
+            if child.startswith(prefix):
+                retry(client.delete, f"{path}/{child}")
+
+    _clean_up_in_background(client, clean_up)
+
+
+def _abandon_node(recipe: Any, *others: str) -> None:
+    client, paths = recipe.client, (*others, recipe.create_path)
+    begin_anew(recipe)
+
+    def clean_up() -> None:
+        retry = _retry(client)
+        for path in paths:
+            with suppress(NoNodeError):
+                retry(client.delete, path)
+
+    _clean_up_in_background(client, clean_up)
+
+
+def _abandon_item(queue: Any, trace: TracebackType | None) -> None:
+    """Have the watches of a cancelled get() take nothing any more; give back what they took."""
+    frames = {name: local for name, local in _frames(trace) if name in ("_inner_get", "_take")}
+    check = frames.get("_inner_get", {}).get("check_for_updates")
+    if not isinstance(check, FunctionType):
+        return
+    cells = dict(zip(check.__code__.co_freevars, check.__closure__ or (), strict=True))
+    cells["canceled"].cell_contents = True
+    client, taking = queue.client, frames.get("_take", {}).get("id_")
+
+    def clean_up() -> None:
+        with cells["lock"].cell_contents:  # until a watch that is taking an item has done so
+            taken = {taking, *(item for item, _ in cells["value"].cell_contents)} - {None}
+        retry = _retry(client)
+        for path in (f"{queue._lock_path}/{item}" for item in taken):
+            if retry(client.get, path)[0] == queue.id:
+                retry(client.delete, path)
+
+    _clean_up_in_background(client, clean_up)
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    while trace is not None:
+        yield trace.tb_frame.f_code.co_name, trace.tb_frame.f_locals
+        trace = trace.tb_next
+
+
+def _clean_up_in_background(client: Any, clean_up: Callable[[], object]) -> None:
+    def run() -> None:
+        # There is nothing to remove, or the client was stopped, which ends the session.
+        with suppress(KazooException):
+            clean_up()
+
+    client.handler.spawn(run)
+
+
+def _retry(client: Any) -> KazooRetry:
+    """Return what tries until it succeeds or the client is stopped."""
+    return KazooRetry(max_tries=-1, max_delay=1.0, sleep_func=client.handler.sleep_func)

@@ -1,0 +1,149 @@
+"""What ``KazooClient`` does differently while kazoo is patched."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import gevent
+from gevent import getcurrent
+from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
+from kazoo.handlers.threading import SequentialThreadingHandler
+
+from kazoo_gevent_patch import inventory
+from kazoo_gevent_patch.changes import adoption, forking, lifecycle, orphans
+from kazoo_gevent_patch.changes.retries import aligned
+from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
+from kazoo_gevent_patch.loop import threads
+from kazoo_gevent_patch.settings.options import fork_choice, in_force
+
+log = logging.getLogger("kazoo_gevent_patch")
+
+threads.hooks.append(orphans.sever_all)
+
+_Args = tuple[Any, ...]
+_Kwargs = dict[str, Any]
+
+
+class _Arguments:
+    """The arguments of a call of the constructor, by name, however they were passed."""
+
+    def __init__(self, args: _Args, kwargs: _Kwargs) -> None:
+        self._positions = _positions()
+        self.args = list(args)
+        self.kwargs = dict(kwargs)
+
+    def get(self, name: str) -> Any:
+        position = self._positions[name]
+        return self.args[position] if position < len(self.args) else self.kwargs.get(name)
+
+    def set(self, name: str, value: object) -> None:
+        position = self._positions[name]
+        if position < len(self.args):
+            self.args[position] = value
+        else:
+            self.kwargs[name] = value
+
+
+@cache
+def _positions() -> dict[str, int]:
+    """Return the positions of the constructor's arguments, not counting ``self``."""
+    names = list(inspect.signature(sys.modules["kazoo.client"].KazooClient.__init__).parameters)
+    return {name: position for position, name in enumerate(names[1:])}
+
+
+def init(wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs) -> None:
+    """``KazooClient.__init__``: our handler by default, and retry objects that fit it."""
+    arguments = _Arguments(args, kwargs)
+    given = arguments.get("handler")
+    handler = SequentialGeventHandler() if _is_ours_to_choose(given) else given
+    if not inspect.isclass(handler):  # kazoo refuses a class, in its own words
+        arguments.set("handler", handler)
+        _align_retries(arguments, handler)
+    wrapped(*arguments.args, **arguments.kwargs)
+    inventory.live.add(client)
+    if handler is given:
+        inventory.explicit.add(client)
+
+
+def _align_retries(arguments: _Arguments, handler: Any) -> None:
+    # One object for both stays one: kazoo sets the interrupt of the first on it, and the
+    # second goes by that too.
+    twins: dict[int, object] = {}
+    for name in ("connection_retry", "command_retry"):
+        retry = arguments.get(name)
+        if retry is not None:
+            twin = twins.setdefault(id(retry), aligned(retry, handler))
+            arguments.set(name, twin)
+
+
+def _is_ours_to_choose(given: object) -> bool:
+    if not given:  # kazoo asks the same way
+        return True
+    stock = type(given) in (SequentialThreadingHandler, StockGeventHandler)
+    options = in_force()
+    return stock and options is not None and options.replace_explicit
+
+
+def start_async(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``KazooClient.start_async``: a client from before ``patch_all()`` moves over first.
+
+    One that is connecting goes on with that: kazoo would wait for its connection routine to
+    end, for ever. So ``start()`` may follow one that was cancelled.
+    """
+    if (
+        client not in inventory.explicit
+        and _is_on_threads(client)
+        and not inventory.is_running(client)
+    ):
+        adoption.move(client)
+    routine = client._connection._connection_routine
+    if routine and isinstance(client.handler, SequentialGeventHandler):
+        if inventory.is_running(client):
+            return client._live
+        if not client.connected:
+            lifecycle.check_can_wait(client, "start_async()")
+    return wrapped(*args, **kwargs)
+
+
+def session_callback(
+    wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs
+) -> None:
+    """``KazooClient._session_callback``: callers with a reply go on before they hear of a loss.
+
+    kazoo's ChildrenWatch notes that its watch is set when it has the reply, and that it no
+    longer is when it hears of the loss. The other way round it would never set it again.
+    """
+    on_ours = isinstance(client.handler, SequentialGeventHandler)
+    if on_ours and client.connected and getcurrent() is client._connection._connection_routine:
+        # Whom a reply woke is in the loop's queue already, and this greenlet goes behind it.
+        gevent.sleep(0)
+    wrapped(*args, **kwargs)
+
+
+def find_earlier() -> None:
+    """Look after the clients that were built, and perhaps started, before ``patch_all()``.
+
+    One whose thread is alive is left alone, with a warning. One whose thread is not was
+    started in a process that this one was forked from.
+    """
+    for client in inventory.find():
+        if not _is_on_threads(client) or not inventory.is_running(client):
+            continue
+        thread = client._connection._connection_routine
+        if thread is not None and not thread.is_alive() and fork_choice() != "ignore":
+            forking.inherit(client)
+        else:
+            log.warning(
+                "%s was started before patch_all() and stays on kazoo's threading handler "
+                "until it is stopped; call patch_all() earlier",
+                inventory.describe(client),
+            )
+
+
+def _is_on_threads(client: Any) -> bool:
+    return type(getattr(client, "handler", None)) is SequentialThreadingHandler

@@ -1,0 +1,101 @@
+"""``start()``, ``stop()``, ``restart()`` and ``close()`` from any place.
+
+What they wait for lives in the event loop of the thread that started the client. In another
+native thread they are carried out there. In the event loop itself (the handler of a signal
+that comes while the process is idle runs there) and in the client's own connection greenlet
+(state listeners do) nothing can wait: they are carried out later, in turn, by a greenlet of
+the client, and before the interpreter exits (``kazoo_gevent_patch.handler.leaving``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from gevent import getcurrent
+
+from kazoo_gevent_patch import inventory
+from kazoo_gevent_patch.changes.forking import is_ours
+from kazoo_gevent_patch.errors import CannotWaitError, EventLoopBlockedError
+from kazoo_gevent_patch.handler.result import AsyncResult
+from kazoo_gevent_patch.loop.waiting import hub_of_this_thread, is_own_thread
+
+LOOP_TIMEOUT: Final = 10.0
+"""Seconds within which the event loop of another thread has to begin what it is asked for."""
+
+_Args = tuple[Any, ...]
+_Kwargs = dict[str, Any]
+
+
+def check_can_wait(client: Any, call: str) -> None:
+    """Raise ``CannotWaitError`` where the call could only wait for itself."""
+    if _cannot_wait(client):
+        raise CannotWaitError(
+            f"{call} waits for the connection, and was called in the event loop (a signal "
+            f"handler, a gevent callback) or in a state listener, where nothing can wait; "
+            f"use client.handler.spawn(client.{call.rstrip('()')})"
+        )
+
+
+def start(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``KazooClient.start``: refuses at once, and whole, where it cannot wait."""
+    if is_ours(client) and not client.connected:
+        check_can_wait(client, "start()")
+    return wrapped(*args, **kwargs)
+
+
+def stop(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``KazooClient.stop`` and ``restart``: in the event loop of the client, or later there.
+
+    One after the other: kazoo's own look at whether the client is stopped already is safe
+    in one thread only. Two at once would leave a request to close for the next session.
+    """
+    if not is_ours(client) or not client._connection._connection_routine:
+        return wrapped(*args, **kwargs)
+    if _cannot_wait(client):
+        client.handler.defer(partial(wrapped, *args, **kwargs))
+        return None
+    if is_own_thread(client.handler.hub):
+        return wrapped(*args, **kwargs)
+    return _in_own_loop(client, partial(wrapped, *args, **kwargs))
+
+
+def close(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``KazooClient.close``: after a ``stop()`` that could not wait, in turn behind it."""
+    if is_ours(client) and client.handler.has_deferred():
+        client.handler.defer(partial(wrapped, *args, **kwargs))
+        return None
+    return wrapped(*args, **kwargs)
+
+
+def _cannot_wait(client: Any) -> bool:
+    return getcurrent() in (hub_of_this_thread(), client._connection._connection_routine)
+
+
+def _in_own_loop(client: Any, function: Callable[[], object]) -> Any:
+    """Call the function in a greenlet of the client's event loop, and wait for the outcome."""
+    outcome = AsyncResult(client.handler)
+    begun: list[bool] = []
+
+    def run() -> None:
+        begun.append(True)
+        try:
+            outcome.set(function())
+        except Exception as error:
+            outcome.set_exception(error)
+
+    outcomes = client.handler.outcomes
+    outcomes.add(outcome)
+    try:
+        client.handler.spawn_in_loop(run)
+        outcome.wait(LOOP_TIMEOUT)
+        if not begun and not outcome.ready():
+            raise EventLoopBlockedError(
+                f"The event loop of {inventory.describe(client)} has not run for {LOOP_TIMEOUT:g} "
+                "seconds: the thread that started the client blocks it, or sleeps or joins "
+                "without monkey patching; the call is carried out when the loop runs again"
+            )
+        return outcome.get()
+    finally:
+        outcomes.discard(outcome)

@@ -1,0 +1,83 @@
+"""What kazoo's ``ConnectionHandler`` does differently for a client on our handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gevent import get_hub
+from kazoo.protocol.states import KeeperState
+from kazoo.retry import ForceRetryError
+
+from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
+from kazoo_gevent_patch.settings import monkey
+from kazoo_gevent_patch.wire.sockets import cooperative
+from kazoo_gevent_patch.wire.wake_channel import WakeReader
+
+_Args = tuple[Any, ...]
+_Kwargs = dict[str, Any]
+
+
+def start(wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _Kwargs) -> None:
+    """``ConnectionHandler.start``: from here on the client takes requests, on a new session.
+
+    The connection greenlet says so itself when it first runs, which is after the caller of
+    ``start_async()`` has gone on; what it says then is no change.
+    """
+    if _is_on_ours(connection):
+        monkey.warn_if_unpatched()
+        # A greenlet that has ended is false; stop() only forgets one that it joined.
+        if not connection._connection_routine:
+            # A closed client takes no requests. What is in its queue is the Close of a stop()
+            # that found the connection greenlet ended by an error: it would end the new session
+            # at once.
+            connection.client._queue.clear()
+            connection.client._session_callback(KeeperState.CONNECTING)
+    wrapped(*args, **kwargs)
+    if isinstance(connection._read_sock, WakeReader):
+        connection._read_sock.client = connection.client
+
+
+def expand_client_hosts(
+    wrapped: Callable[..., Any], connection: Any, args: _Args, kwargs: _Kwargs
+) -> Any:
+    """``ConnectionHandler._expand_client_hosts``: on our handler gevent's resolver is asked."""
+    function = getattr(wrapped, "__func__", None)
+    if _is_on_ours(connection) and function is not None:
+        return cooperative(function)(connection, *args, **kwargs)
+    return wrapped(*args, **kwargs)
+
+
+def connect(
+    wrapped: Callable[..., tuple[float, float]], connection: Any, args: _Args, kwargs: _Kwargs
+) -> tuple[float, float]:
+    """``ConnectionHandler._connect``: from here on there is a session to lose."""
+    timeouts = wrapped(*args, **kwargs)
+    if _is_on_ours(connection):
+        # kazoo keeps the negotiated time-out nowhere; the first is two thirds of it, in ms.
+        timeout = round(timeouts[0] * 1.5) / 1000
+        connection.handler.watch_for_stalls(connection.client, timeout)
+    return timeouts
+
+
+def connect_loop(wrapped: Callable[..., Any], connection: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``ConnectionHandler._connect_loop``: an interrupt is for the main greenlet.
+
+    Python runs signal handlers in whichever greenlet is running. What kazoo was about to
+    read or write when it was interrupted is unknown, so the session goes on with a new
+    connection, as after any that was dropped.
+    """
+    try:
+        return wrapped(*args, **kwargs)
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not _is_on_ours(connection):
+            raise
+        client = connection.client
+        if client._state != KeeperState.CONNECTING:
+            client._session_callback(KeeperState.CONNECTING)
+        get_hub().handle_system_error(type(error), error)
+        raise ForceRetryError("Interrupted. Reconnecting") from None
+
+
+def _is_on_ours(connection: Any) -> bool:
+    return isinstance(connection.handler, SequentialGeventHandler)

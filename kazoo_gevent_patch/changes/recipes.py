@@ -1,0 +1,108 @@
+"""What the recipes of an inherited client forget in a forked child.
+
+After a lost session the server has deleted a recipe's ephemeral nodes. After a fork they
+live on, as the parent's: the child must neither take them for its own nor delete them.
+A ``TreeCache`` has no nodes, but a greenlet, which is the parent's too.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+from gevent import get_hub, getcurrent
+
+from kazoo_gevent_patch import inventory
+from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
+
+OWNED: Final[dict[str, object]] = {
+    "is_acquired": False,  # Lock, Semaphore
+    "create_tried": False,  # Lock looks for a node with its prefix only if it tried before
+    "participating": False,  # Party, DoubleBarrier
+    "processing_element": None,  # LockingQueue
+}
+"""What a recipe believes of its nodes, and what it believes when it has none."""
+
+IDENTITIES: Final = ("prefix", "create_path", "node", "node_name", "id")
+"""The attributes with the random identity (a UUID) by which a recipe knows its own nodes."""
+
+_UUID: Final = re.compile("[0-9a-f]{32}")
+
+
+def remember(
+    wrapped: Callable[..., None], recipe: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Remember a recipe from the moment it is built; some wait in their constructors."""
+    inventory.recipes.add(recipe)
+    wrapped(*args, **kwargs)
+
+
+def disown(recipe: Any) -> None:
+    """Make the recipe forget what its parent process owns, before anybody uses it here."""
+    begin_anew(recipe)
+    state = vars(recipe)
+    lock_name = method_lock(recipe)
+    if lock_name is not None:
+        _disown_acquisition(recipe, lock_name)
+    for name, make in (("_run_lock", "lock_object"), ("_state_change", "rlock_object")):
+        if name in state:  # always held in a with block: its holder releases the one it took
+            state[name] = getattr(recipe._client.handler, make)()
+    if "_task_queue" in state:
+        _go_on_with_tasks(recipe)
+
+
+def begin_anew(recipe: Any) -> None:
+    """Make the recipe forget its nodes, and take another identity."""
+    state = vars(recipe)
+    for name, nothing in OWNED.items():
+        if name in state:
+            state[name] = nothing
+    fresh: dict[str, str] = {}
+    for name in IDENTITIES:
+        if isinstance(state.get(name), (str, bytes)):
+            state[name] = _renamed(state[name], fresh)
+    if method_lock(recipe) is not None:
+        state["node"] = None
+
+
+def method_lock(recipe: object) -> str | None:
+    """Return the name of the lock that a ``Lock`` holds in acquire(); None for other recipes."""
+    state = vars(recipe)
+    if "_acquire_method_lock" in state:
+        return "_acquire_method_lock"
+    # Before kazoo 2.10. Only a Lock has the other attribute.
+    return "_lock" if {"_lock", "create_tried"} <= state.keys() else None
+
+
+def _disown_acquisition(lock: Any, name: str) -> None:
+    """End an acquire() that was under way at the fork: its node is the parent's."""
+    held = getattr(lock, name)
+    if not held.locked():
+        return
+    holder = getattr(held, "holder", None)
+    left_behind = getattr(held, "holder_hub", None) is not get_hub()
+    if left_behind or (isinstance(holder, HandlerGreenlet) and holder.is_inherited()):
+        setattr(lock, name, lock.client.handler.lock_object())
+    else:
+        lock.cancelled = True  # that greenlet goes on here, and gets CancelledError
+
+
+def _go_on_with_tasks(cache: Any) -> None:
+    """Run the tasks of a started ``TreeCache`` here; the first new session reads all anew.
+
+    One greenlet runs them, which is why the cache needs no lock.
+    """
+    handler = cache._client.handler
+    cache._task_queue = handler.queue_impl()
+    # A listener of the cache that called fork goes on in the child, and so does its greenlet.
+    if cache._state == cache.STATE_STARTED and cache._task_thread is not getcurrent():
+        cache._task_thread = handler.spawn(cache._do_background)
+
+
+def _renamed(identity: Any, fresh: dict[str, str]) -> Any:
+    """Return the identity with its UUID replaced, by the same one for the same recipe."""
+    text = identity.decode() if isinstance(identity, bytes) else identity
+    text = _UUID.sub(lambda match: fresh.setdefault(match[0], uuid.uuid4().hex), text)
+    return text.encode() if isinstance(identity, bytes) else text

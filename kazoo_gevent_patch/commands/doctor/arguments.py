@@ -1,0 +1,145 @@
+"""The options of ``doctor``, and what they say about the servers."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from dataclasses import dataclass
+
+from kazoo_gevent_patch.patching.versions import compares_host_names
+
+
+@dataclass(frozen=True)
+class Target:
+    """The servers to check, and how."""
+
+    hosts: str
+    """kazoo's connect string, with the chroot."""
+
+    addresses: tuple[tuple[str, int], ...]
+    """The name and the port of each server in it."""
+
+    chroot: str
+    timeout: float
+    """Seconds that each step may take."""
+
+    parent: str
+    """The node under which a temporary one is made."""
+
+    tls: dict[str, object]
+    """The arguments for TLS of ``KazooClient``; empty without."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``doctor`` to its parser."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    server = parser.add_argument_group("a live check", "All of these need --hosts.")
+    server.add_argument(
+        "--hosts", metavar="HOSTS", help="the servers, as for KazooClient: host:port,.../chroot"
+    )
+    server.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long each step may take (default: 10)",
+    )
+    server.add_argument(
+        "--path",
+        type=_path,
+        metavar="NODE",
+        help="the node under which a temporary one is made and removed again (default: /)",
+    )
+    tls = parser.add_argument_group("TLS", "As kazoo's use_ssl, ca, certfile, keyfile and so on.")
+    tls.add_argument("--tls", action="store_true", help="connect with TLS")
+    tls.add_argument("--ca", type=_file, metavar="FILE", help="the certificates to trust")
+    tls.add_argument("--cert", type=_file, metavar="FILE", help="the client's certificate")
+    tls.add_argument("--key", type=_file, metavar="FILE", help="the client's private key")
+    tls.add_argument("--no-verify", action="store_true", help="accept any certificate")
+    tls.add_argument(
+        "--check-hostname", action="store_true", help="compare the certificate with the host"
+    )
+
+
+_ONLY_WITH = {
+    "hosts": ("timeout", "path", "tls"),
+    "tls": ("ca", "cert", "key", "no_verify", "check_hostname"),
+    "cert": ("key",),
+    "key": ("cert",),
+}
+"""An option, and those that mean nothing without it."""
+
+
+def target_of(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Target | None:
+    """Return what the options say about the servers; None if they name none.
+
+    Ends the program, with a line that says why, if they contradict each other.
+    """
+    given = vars(options)
+    for needed, others in _ONLY_WITH.items():
+        for other in others:
+            if given[other] and not given[needed]:
+                parser.error(f"{_flag(other)} needs {_flag(needed)}")
+    if options.no_verify and options.check_hostname:
+        parser.error("--check-hostname cannot be had with --no-verify")
+    if options.check_hostname and not compares_host_names():
+        parser.error("--check-hostname needs kazoo 2.11 or newer")
+    if options.hosts is None:
+        return None
+    try:
+        addresses, chroot = _parse(options.hosts)
+    except ValueError as error:
+        parser.error(f"argument --hosts: {options.hosts!r} is not host:port,.../chroot: {error}")
+    return Target(
+        hosts=options.hosts,
+        addresses=addresses,
+        chroot=chroot,
+        timeout=options.timeout or 10.0,
+        parent=options.path or "/",
+        tls=_tls(options) if options.tls else {},
+    )
+
+
+def _parse(hosts: str) -> tuple[tuple[tuple[str, int], ...], str]:
+    from kazoo.hosts import collect_hosts
+
+    addresses, chroot = collect_hosts(hosts)
+    return tuple(addresses), chroot or ""
+
+
+def _tls(options: argparse.Namespace) -> dict[str, object]:
+    names = {"check_hostname": True} if options.check_hostname else {}
+    return {
+        "use_ssl": True,
+        "ca": options.ca,
+        "certfile": options.cert,
+        "keyfile": options.key,
+        "verify_certs": not options.no_verify,
+        **names,
+    }
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with /")
+    return text.rstrip("/") or "/"
+
+
+def _file(text: str) -> str:
+    if not os.access(text, os.R_OK):
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}, or it may not be read")
+    return text

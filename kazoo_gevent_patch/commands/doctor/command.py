@@ -1,0 +1,39 @@
+"""The command itself: every check in turn, and the exit code."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from kazoo_gevent_patch.commands.doctor import process
+from kazoo_gevent_patch.commands.doctor.arguments import target_of
+from kazoo_gevent_patch.commands.doctor.findings import Finding
+from kazoo_gevent_patch.commands.doctor.report import Document, Lines
+
+_Begin = Callable[[str], None]
+
+
+def examine(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Make all checks, print what they find, and return the exit code.
+
+    Patches the standard library and kazoo in this process, as ``run`` does.
+
+    :raises SystemExit: the options contradict each other.
+    """
+    target = target_of(options, parser)
+    report = Document() if options.json else Lines()
+    findings: list[Finding] = []
+
+    def checks(begin: _Begin) -> Iterator[Finding]:
+        yield from process.examine(begin)
+        if target is not None:
+            # Not before: this imports kazoo, and with it what gevent must patch first.
+            from kazoo_gevent_patch.commands.doctor import server
+
+            yield from server.examine(target, begin)
+
+    for finding in checks(report.begin):
+        findings.append(finding)
+        report.add(finding)
+    report.end(findings)
+    return max(finding.level for finding in findings)

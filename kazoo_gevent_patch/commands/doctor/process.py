@@ -1,0 +1,132 @@
+"""The checks of this process and of what is installed; they talk to nobody."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import gevent.monkey
+
+from kazoo_gevent_patch import is_patched, patch_all, status
+from kazoo_gevent_patch.commands.doctor.findings import Finding, Level
+from kazoo_gevent_patch.patching.table import PATCHES
+from kazoo_gevent_patch.patching.versions import TESTED, beyond_tested, installed, versions
+from kazoo_gevent_patch.settings.environment import PATCH, SWITCHES
+
+_ALSO_SHOWN: Final = ("greenlet", "gunicorn")
+_OUR_PREFIX: Final = "KAZOO_GEVENT"
+
+
+def examine(begin: Callable[[str], None]) -> Iterator[Finding]:
+    """Make the checks in order; ``begin`` is told the name of each.
+
+    The order matters: what was imported and patched when the doctor began comes before the
+    doctor patches.
+    """
+    for name, check in CHECKS:
+        begin(name)
+        for level, text, advice in check():
+            yield Finding(level, name, text, advice)
+
+
+_Line = tuple[Level, str, str]
+
+
+def _versions() -> Iterator[_Line]:
+    found = versions() | {name: installed(name) or "" for name in _ALSO_SHOWN}
+    for name, version in found.items():
+        if not version:
+            continue
+        beyond = beyond_tested(name, version)
+        tested = " to ".join(TESTED[name]) if name in TESTED else ""
+        text = f"{name} {version}" + (f" (tested: {tested})" if tested else "")
+        if beyond == "older":
+            yield Level.problem, f"{text} is older", f"upgrade {name}"
+        elif beyond:
+            yield Level.warning, f"{text} is newer", f"test your program, or use {name} {tested}"
+        else:
+            yield Level.ok, text, ""
+
+
+def _environment() -> Iterator[_Line]:
+    ours = {name: value for name, value in os.environ.items() if name.startswith(_OUR_PREFIX)}
+    for name, value in sorted(ours.items()):
+        switch = SWITCHES.get(name)
+        if switch is None:
+            known = " and ".join(SWITCHES)
+            yield Level.warning, f"{name} is set", f"no variable is called so: {known} are"
+        elif not switch.understands(value):
+            yield Level.warning, f"{name}={value!r} is not understood", "set it to 1, or to 0"
+        else:
+            state = "on" if switch.is_on() else "off"
+            yield Level.ok, f"{name}={value}: {switch.what} is {state}", ""
+    if not ours:
+        yield Level.ok, f"{PATCH.variable} is not set", ""
+
+
+def _imported_early() -> Iterator[_Line]:
+    names = sorted({patch.module for patch in PATCHES} & sys.modules.keys())
+    if names:
+        yield (
+            Level.ok,
+            f"imported before the doctor began: {', '.join(names)}; changed in place",
+            "",
+        )
+    else:
+        yield Level.ok, "nothing of kazoo was imported before the doctor began", ""
+
+
+def _gevent() -> Iterator[_Line]:
+    before = status().monkey_patched
+    if all(before.values()):
+        yield Level.ok, "the standard library was patched before the doctor began", ""
+        return
+    if any(before.values()):
+        missing = ", ".join(name for name, patched in before.items() if not patched)
+        yield (
+            Level.warning,
+            f"the standard library was patched in part; not patched: {missing}",
+            "call gevent.monkey.patch_all() once, without arguments, and first",
+        )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", gevent.monkey.MonkeyPatchWarning)
+        gevent.monkey.patch_all()
+    names = ", ".join(name for name, patched in status().monkey_patched.items() if patched)
+    yield Level.ok, f"not patched when the doctor began; patches now: {names}", ""
+    for warning in caught:
+        yield (
+            Level.warning,
+            f"imported too early: {warning.message}",
+            "let no .pth file and no sitecustomize import it before gevent patches",
+        )
+
+
+def _patch() -> Iterator[_Line]:
+    began = "was on when the doctor began" if is_patched() else "is switched on by the doctor"
+    try:
+        patch_all()
+        for name in dict.fromkeys(patch.module for patch in PATCHES):
+            importlib.import_module(name)
+    except Exception as error:
+        yield Level.problem, f"{type(error).__name__}: {error}", "install a kazoo that is tested"
+        return
+    now = status()
+    yield Level.ok, f"patch_all() {began}; {len(now.applied)} of {len(PATCHES)} changes applied", ""
+    for name in now.armed:
+        yield Level.warning, f"armed, not applied: {name}", "report this: its module is imported"
+    for name, why in now.left_alone.items():
+        yield Level.problem, f"shadowed: {name}: {why}", "load what replaces it after patch_all()"
+
+
+CHECKS: Final = (
+    ("version", _versions),
+    ("environment", _environment),
+    ("kazoo", _imported_early),
+    ("gevent", _gevent),
+    ("patch", _patch),
+)
+"""Every check, by the name that its lines have."""

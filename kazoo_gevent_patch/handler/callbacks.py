@@ -1,0 +1,260 @@
+"""A queue of callbacks and the greenlet that runs them, one at a time and in order."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic, perf_counter
+from typing import Any, Protocol
+
+import gevent
+from gevent import get_hub, getcurrent
+from gevent.hub import Hub
+
+from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
+from kazoo_gevent_patch.loop.waiters import Line, waiting_place
+from kazoo_gevent_patch.loop.waiting import (
+    TimeSlice,
+    Waiter,
+    call_in_hub,
+    hub_of_this_thread,
+    is_own_thread,
+)
+from kazoo_gevent_patch.stalls import watch as stalls
+
+# kazoo's own logger for this handler, so that existing logging settings apply.
+log = logging.getLogger("kazoo.handlers.gevent")
+
+
+class Worker(HandlerGreenlet):
+    """A greenlet that knows since when it runs without having let others run."""
+
+    resumed = 0.0
+
+    def switch(self, *args: Any) -> Any:
+        """Resume the greenlet."""
+        self.resumed = perf_counter()
+        return super().switch(*args)
+
+    def throw(self, *args: Any) -> Any:
+        """Resume the greenlet with an exception."""
+        self.resumed = perf_counter()
+        return super().throw(*args)
+
+
+class CallbackQueue:
+    """Runs the callbacks of one type of event, one at a time, in the order they were put.
+
+    The worker greenlet is made when there is something to run. While the queue is started it
+    stays and waits for more, so that what callbacks keep in a ``threading.local`` (a database
+    connection) lasts, as in the worker thread of kazoo's default handler. Otherwise it ends
+    when nothing is left. At most one worker lives, because only the thread that started the
+    queue makes one, and only when the last has ended, without switching in between.
+
+    No wake-up is lost: who puts stores the callback first and looks for a waiting worker
+    second; the worker registers itself first and looks for callbacks second. Whoever wakes it
+    takes it out of ``_waiting``, and ``pop`` gives it to one of them only.
+
+    A callback may block, and may stop the handler: the worker just goes on afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._callbacks: deque[Callable[[], object]] = deque()
+        self._worker: Worker | None = None
+        self._waiting: list[Waiter[Any]] = []
+        self._joining = Line()
+        self._hub: Hub | None = None
+        self._started = False
+
+    def put(self, callback: Callable[[], object]) -> None:
+        """Have ``callback`` run after all that was put before it, once the queue is started.
+
+        Safe from any greenlet and any native thread; never blocks.
+        """
+        self._callbacks.append(callback)
+        if self._started:
+            self._wake_worker()
+
+    def empty(self) -> bool:
+        """Return whether no callback waits for its turn."""
+        return not self._callbacks
+
+    def qsize(self) -> int:
+        """Return how many callbacks wait for their turn."""
+        return len(self._callbacks)
+
+    def start(self, hub: Hub | None = None) -> None:
+        """Run what is in the queue and what is put into it, in the hub, the caller's by default."""
+        # Not "or": a hub that has not run yet is false.
+        self._hub = get_hub() if hub is None else hub
+        self._started = True
+        self._wake_worker()
+
+    def run(self, hub: Hub | None) -> None:
+        """Run what is in the queue, though it is not started, in the hub."""
+        # Not "or": a hub that has not run yet is false.
+        self._hub = get_hub() if hub is None else hub
+        self._start_worker()
+
+    def stop(self) -> None:
+        """Leave what is put into the queue from now on until the next start.
+
+        The worker ends when it has run what was put before.
+        """
+        if self._started:
+            self._started = False
+            self._wake_worker()
+
+    def is_busy(self) -> bool:
+        """Return whether a callback runs or is about to; while stopped, whether a worker lives."""
+        if self._living_worker() is None:
+            return self._started and bool(self._callbacks)
+        return not self._started or bool(self._callbacks) or not self._waiting
+
+    def join(self, timeout: float) -> bool:
+        """Wait until all has run, at most ``timeout`` seconds; return whether it has.
+
+        Safe from any greenlet but the worker, and from any native thread.
+        """
+        deadline = monotonic() + timeout
+        while self.is_busy():
+            remaining = deadline - monotonic()
+            if remaining <= 0:
+                return False
+            self._wait_for_worker(remaining)
+        return True
+
+    def clear(self) -> None:
+        """Drop what has not begun."""
+        self._callbacks.clear()
+
+    def abandon(self) -> None:
+        """Drop all, for ever: the event loop of the queue has ended, or is the parent process's.
+
+        A worker that waits is ended: the garbage collector does not see what it refers to.
+        """
+        self._started = False
+        self.clear()
+        if self._waiting and self._worker is not None:
+            self._worker.end_inherited()
+
+    def flush(self) -> None:
+        """Run what is in the queue, though it is stopped, as far as it runs without waiting.
+
+        Called in the hub, or by a callback, it leaves that to the worker.
+        """
+        self._start_worker()
+        worker = self._living_worker()
+        if worker is not None and getcurrent() not in (hub_of_this_thread(), worker):
+            self._wait_for_worker(0)
+
+    def is_current(self) -> bool:
+        """Return whether the caller is a callback of this queue."""
+        return getcurrent() is self._worker
+
+    def _wait_for_worker(self, timeout: float) -> None:
+        """Wait until the worker has nothing left to run, or ends."""
+        place = waiting_place()
+        self._joining.join(place)
+        try:
+            if self.is_busy():
+                place.wait(timeout)
+        finally:
+            self._joining.leave(place)
+
+    def _tell_joining(self) -> None:
+        # Counted, so that one that is woken and waits again at once does not keep this busy.
+        for _ in range(len(self._joining)):
+            place = self._joining.take_first()
+            if place is not None:
+                place.wake(None)
+
+    def _living_worker(self) -> Worker | None:
+        # A worker that was killed before it ran has not said that it ended; the parent's never
+        # runs in a forked child, nor does one whose event loop was destroyed.
+        worker = self._worker
+        return None if worker is None or not worker.may_go_on() else worker
+
+    def _wake_worker(self) -> None:
+        if self._living_worker() is None:
+            self._start_worker()
+            return
+        with suppress(IndexError):  # it does not wait, and will look for callbacks
+            waiter = self._waiting.pop()
+            call_in_hub(waiter.hub, waiter.switch, None)
+
+    def _start_worker(self) -> None:
+        if self._hub is not None and not is_own_thread(self._hub):
+            call_in_hub(self._hub, self._start_worker)
+        elif self._callbacks and self._living_worker() is None:
+            self._waiting.clear()  # of one that never goes on
+            self._worker = Worker.spawn(self._run)
+
+    def _run(self) -> None:
+        worker = getcurrent()
+        assert isinstance(worker, Worker)
+        try:
+            self._run_callbacks(worker)
+            while self._is_kept(worker):
+                self._wait_for_callbacks()
+                self._run_callbacks(worker)
+        finally:
+            if self._worker is worker:
+                self._worker = None
+            self._tell_joining()
+            # A native thread may have put a callback after the last look and before the worker
+            # was taken out, and have left it to this worker; a killed worker leaves some too.
+            if self._callbacks:
+                self._start_worker()
+
+    def _is_kept(self, worker: Worker) -> bool:
+        # The queue may have been started again in another thread's hub.
+        return self._started and worker.lives_in(self._hub)
+
+    def _wait_for_callbacks(self) -> None:
+        waiter: Waiter[Any] = Waiter()
+        self._waiting.append(waiter)
+        try:
+            self._tell_joining()
+            # What came before the registration woke nobody: look once more.
+            if self._started and not self._callbacks:
+                waiter.get()
+        finally:
+            with suppress(ValueError):  # whoever woke it has taken it out
+                self._waiting.remove(waiter)
+
+    def _run_callbacks(self, worker: Worker) -> None:
+        time_slice = TimeSlice()
+        while self._callbacks:
+            callback = self._run_one()
+            if time_slice.is_over():
+                stalls.note(callback, perf_counter() - worker.resumed)
+                time_slice.give_way()
+
+    def _run_one(self) -> Callable[[], object]:
+        callback = self._callbacks.popleft()
+        try:
+            callback()
+        except (Exception, gevent.Timeout):
+            log.exception("Exception in a callback")
+        return callback
+
+
+class Completions(Protocol):
+    """What a result asks of the handler that made it."""
+
+    hub: Hub | None
+    has_failed: bool
+    """Whether a result has failed since a greenlet last gave way to the event loop."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the handler is started."""
+        ...
+
+    @property
+    def completion_queue(self) -> CallbackQueue:
+        """The queue of callbacks that were linked to results."""
+        ...

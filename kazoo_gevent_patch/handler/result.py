@@ -1,0 +1,296 @@
+"""``AsyncResult``: gevent's, with the promises that kazoo's default handler makes for its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from types import FunctionType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+import gevent
+import gevent.event
+from kazoo.handlers.threading import KazooTimeoutError
+
+from kazoo_gevent_patch.handler.callbacks import Completions
+from kazoo_gevent_patch.handler.continuations import is_continuation, is_waiter
+from kazoo_gevent_patch.loop.waiters import FAR_OFF, Place
+from kazoo_gevent_patch.loop.waiting import ThreadWaiter, Waiter, call_in_hub, hub_to_wait_in
+
+if TYPE_CHECKING:
+    _GeventAsyncResult = gevent.event.AsyncResult[Any]
+else:
+    _GeventAsyncResult = gevent.event.AsyncResult
+
+_UNSET: Final = object()
+
+_Callback = Callable[["AsyncResult"], object]
+_Link: TypeAlias = "Waiter[Any] | ThreadWaiter | Place | _Callback"
+
+
+class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
+    """No result came in time: caught as kazoo's time-out, as gevent's, and as an ``Exception``."""
+
+    def __init__(self, seconds: float | None) -> None:
+        # With seconds, gevent.Timeout would make a timer.
+        gevent.Timeout.__init__(self)
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[type[ResultTimeout], tuple[float | None]]:
+        return type(self), (self.seconds,)  # gevent's timer cannot be pickled
+
+    def __str__(self) -> str:
+        if self.seconds is None:
+            return "The result is not ready"
+        return f"The result was not ready within {self.seconds} seconds"
+
+
+class _Failure(NamedTuple):
+    """What a result holds in the place of a value when it holds an exception."""
+
+    exception: Any
+    traceback: TracebackType | None
+
+
+class AsyncResult(_GeventAsyncResult):
+    """A one-time event that stores a value or an exception.
+
+    ``AsyncResult()`` is ``gevent.event.AsyncResult``: callbacks run in the hub. A result
+    that a handler made runs them on the handler's completion worker, where they may block
+    and may call the client, as with kazoo's default handler.
+
+    Time-outs raise ``ResultTimeout``; a ``gevent.Timeout`` of the caller's own passes
+    through. Any greenlet of any thread may wait, and any may set. No wake-up is lost: who
+    sets stores first and looks for links second, who waits or links registers first and
+    looks for a value second.
+    """
+
+    # Nothing is left to gevent's class but its name: what it keeps in each instance, and the
+    # frames that its compiled code adds to each traceback, are as many objects again for the
+    # garbage collector to look at.
+    __slots__ = ("__dict__", "_handler", "_value")
+
+    # Who waits, and what is to be called, in the order in which they came. None until the
+    # first one comes, for the collector's sake too.
+    _linked: list[_Link] | None = None
+
+    def __init__(self, handler: Completions | None = None) -> None:
+        self._handler = handler
+        self._value: Any = _UNSET
+
+    def ready(self) -> bool:
+        """Return true if and only if it holds a value or an exception."""
+        return self._value is not _UNSET
+
+    def successful(self) -> bool:
+        """Return true if and only if it is ready and holds a value."""
+        return self._value is not _UNSET and type(self._value) is not _Failure
+
+    @property
+    def value(self) -> Any:
+        """The value; None if there is none."""
+        value = self._value
+        return None if value is _UNSET or type(value) is _Failure else value
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The exception; None if there is none."""
+        exc_info = self.exc_info
+        return exc_info[1] if exc_info else None
+
+    @property
+    def exc_info(self) -> tuple[Any, ...]:
+        """The exception as ``sys.exc_info`` has it; an empty tuple if there is none."""
+        failure = self._value
+        return (type(failure.exception), *failure) if type(failure) is _Failure else ()
+
+    def set(self, value: Any = None) -> None:
+        """Store the value and wake up the waiters; what was stored last counts."""
+        self._value = value
+        linked = self._linked
+        if linked:
+            self._notify(linked)
+
+    set_result = set
+
+    def set_exception(self, exception: BaseException | None, exc_info: Any = None) -> None:
+        """Store the exception and wake up the waiters; what was stored last counts.
+
+        ``exc_info``, as ``sys.exc_info`` has it, is where the exception was raised first;
+        without it that is what the exception itself tells now.
+        """
+        _, exception, traceback = exc_info or (
+            None,
+            exception,
+            getattr(exception, "__traceback__", None),
+        )
+        self._value = _Failure(exception, traceback)
+        if self._handler is not None:
+            self._handler.has_failed = True
+        linked = self._linked
+        if linked:
+            self._notify(linked)
+
+    def __str__(self) -> str:
+        outcome = "unset"
+        if self.successful():
+            outcome = f"value={self.value!r}"
+        elif self.ready():
+            outcome = f"exception={self.exception!r}"
+        return f"<{type(self).__name__} {outcome} _links[{self.linkcount()}]>"
+
+    def __call__(self, source: Any) -> None:
+        """Take over the outcome of a greenlet, or of another result, that this is linked to."""
+        if source.successful():
+            self.set(source.value)
+        else:
+            self.set_exception(source.exception, getattr(source, "exc_info", None))
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Return the value or raise the exception, waiting for it if need be.
+
+        ``timeout`` is in seconds, None (the default) waits for ever. Raises ``ResultTimeout``
+        if nothing is there in time or, with ``block`` false, at once; and ``CannotWaitError``
+        where it would have to wait in the event loop itself.
+        """
+        if self._value is _UNSET and block:
+            self._await(timeout)
+        value = self._value
+        if type(value) is not _Failure:
+            if value is _UNSET:
+                raise ResultTimeout(timeout if block else None)
+            return value
+        exception, traceback = value
+        if isinstance(exception, BaseException):
+            # Else the traceback would grow each time that somebody asks.
+            exception.__traceback__ = traceback
+        raise exception  # or a class, as with kazoo's default handler
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return what ``get`` does, as a future of ``concurrent.futures`` has it."""
+        return self.get(timeout=timeout)
+
+    def done(self) -> bool:
+        """Return what ``ready`` does, as a future of ``concurrent.futures`` has it."""
+        return self.ready()
+
+    def get_nowait(self) -> Any:
+        """Return the value or raise the exception; raise ``ResultTimeout`` if there is none."""
+        return self.get(block=False)
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait until the instance is ready, at most ``timeout`` seconds.
+
+        Returns the value where that is true, and True where the instance is ready with
+        anything else, so that both ``value = result.wait()``, as gevent has it, and
+        ``if result.wait(5):``, as kazoo's default handler has it, do what they say. Returns
+        None on time-out.
+        """
+        if not self.ready():
+            self._await(timeout)
+        return (self.value or True) if self.ready() else None
+
+    def _await(self, timeout: float | None) -> None:
+        hub = hub_to_wait_in()
+        if hub is None:
+            self._await_in_thread(timeout)
+            return
+        waiter: Waiter[Any] = Waiter(hub)
+        linked = self._links()
+        linked.append(waiter)
+        handler = self._handler
+        lives_here = handler is None or (handler.hub is hub and handler.running)
+        if timeout is None and not lives_here:
+            # In an event loop without the client there may be nothing else to wait for, and
+            # gevent would take that for a wait that never ends (LoopExit).
+            timeout = FAR_OFF
+        # Less than zero does not wait, as with a condition in kazoo's default.
+        timer = None if timeout is None else hub.loop.timer(max(timeout, 0))
+        try:
+            if timer is not None:
+                timer.start(waiter.switch, None, update=True)
+            if not self.ready():
+                waiter.get()
+        finally:
+            if timer is not None:
+                timer.close()
+            if linked:  # whoever sets it takes them out
+                with suppress(ValueError):
+                    linked.remove(waiter)
+
+    def _await_in_thread(self, timeout: float | None) -> None:
+        waiter, linked = ThreadWaiter(), self._links()
+        linked.append(waiter)
+        try:
+            if not self.ready():
+                waiter.wait(timeout)
+        finally:
+            with suppress(ValueError):
+                linked.remove(waiter)
+
+    def rawlink(self, callback: _Callback) -> None:
+        """Have ``callback`` called with this instance when it is ready, now if it is.
+
+        It is called on the handler's completion worker; without a handler, in the hub.
+        """
+        linked = self._links()
+        if not (linked and any(_callback_of(link) == callback for link in linked)):
+            linked.append(Place(callback) if self._runs_in_hub(callback) else callback)
+        if self.ready():
+            self._notify(linked)
+
+    def _runs_in_hub(self, callback: _Callback) -> bool:
+        # Functions are what kazoo links to nearly each of its requests.
+        return self._handler is None or (type(callback) is not FunctionType and is_waiter(callback))
+
+    def unlink(self, callback: _Callback) -> None:
+        """Take back ``rawlink``, unless the callback has been called or is about to be."""
+        linked = self._links()
+        for link in list(linked):
+            if _callback_of(link) == callback:
+                with suppress(ValueError):  # whoever sets it was quicker
+                    linked.remove(link)
+
+    def linkcount(self) -> int:
+        """Return how many wait, or were linked."""
+        return len(self._linked or ())
+
+    def _links(self) -> list[_Link]:
+        # setdefault is atomic: threads that come at once get the same list.
+        links: list[_Link] = self.__dict__.setdefault("_linked", [])
+        return links
+
+    def _notify(self, linked: list[_Link]) -> None:
+        """Wake who waits and hand the callbacks over, each once.
+
+        Whoever finds the instance ready and something in the list takes it out and sees to
+        it; ``pop`` gives it to one of them only.
+        """
+        while linked:
+            try:
+                link = linked.pop(0)
+            except IndexError:
+                return  # another thread was quicker
+            if isinstance(link, Waiter):
+                call_in_hub(link.hub, link.switch, None)
+            elif isinstance(link, ThreadWaiter):
+                link.wake()
+            elif isinstance(link, Place):
+                link.wake(self)
+            elif is_continuation(link):
+                link(self)
+            else:
+                self._queue(link)
+
+    def _queue(self, callback: _Callback) -> None:
+        handler = self._handler
+        assert handler is not None  # else there are only places in the list
+        handler.completion_queue.put(partial(callback, self))
+        if not handler.running:
+            # kazoo promises that these have run when the setter returns
+            # (kazoo/handlers/utils.py, AsyncResult._do_callbacks).
+            handler.completion_queue.flush()
+
+
+def _callback_of(link: _Link) -> object:
+    return link.resume if isinstance(link, Place) else link

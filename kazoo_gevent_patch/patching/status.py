@@ -1,0 +1,82 @@
+"""``Status``: what ``patch_all()`` has done so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from kazoo_gevent_patch import inventory
+from kazoo_gevent_patch.patching.registry import Registry
+from kazoo_gevent_patch.patching.versions import versions
+from kazoo_gevent_patch.settings import monkey
+from kazoo_gevent_patch.settings.options import Options, in_force
+
+
+@dataclass(frozen=True)
+class Status:
+    """A snapshot; ``str()`` of it is meant for a terminal."""
+
+    patched: bool
+    """``patch_all()`` is in force."""
+
+    options: Options
+    """The options in force; the defaults while kazoo is not patched."""
+
+    applied: tuple[str, ...]
+    """The attributes of kazoo that are changed now."""
+
+    armed: tuple[str, ...]
+    """Those that will be when kazoo is imported."""
+
+    left_alone: dict[str, str]
+    """Those that are not, or could not be put back, and why."""
+
+    versions: dict[str, str]
+    """The versions of Python, kazoo, gevent, wrapt and this package."""
+
+    monkey_patched: dict[str, bool]
+    """The standard modules that matter here, and whether gevent has patched them."""
+
+    clients: dict[str, int]
+    """The live clients that we know of, counted by the class of their handler."""
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
+        state = "on" if self.patched else "off"
+        options = f"replace_explicit={self.options.replace_explicit}, fork={self.options.fork}"
+        monkey = [name for name, patched in self.monkey_patched.items() if patched]
+        lines = [f"kazoo_gevent_patch is {state} ({options})"]
+        lines += [f"  applied     {name}" for name in self.applied]
+        lines += [f"  armed       {name} (until kazoo is imported)" for name in self.armed]
+        lines += [f"  left alone  {name}: {why}" for name, why in self.left_alone.items()]
+        lines.append("  versions    " + ", ".join(f"{k} {v}" for k, v in self.versions.items()))
+        lines.append("  monkey      " + (", ".join(monkey) or "nothing is patched by gevent"))
+        lines += [f"  clients     {count} on {name}" for name, count in self.clients.items()]
+        return lines
+
+
+def take_status(registry: Registry) -> Status:
+    """Return the status of a registry and of the process."""
+    waiting = [
+        patch
+        for patch in registry.patches
+        if registry.wanted and patch not in registry.applied and patch not in registry.left_alone
+    ]
+    unpatched = monkey.unpatched()
+    return Status(
+        patched=registry.wanted,
+        options=in_force() or Options(),
+        applied=tuple(patch.name for patch in registry.applied),
+        armed=tuple(patch.name for patch in waiting),
+        left_alone={patch.name: why for patch, why in registry.left_alone.items()},
+        versions=versions(),
+        monkey_patched={name: name not in unpatched for name in monkey.MODULES},
+        clients=dict(Counter(_handler_name(client) for client in inventory.live)),
+    )
+
+
+def _handler_name(client: object) -> str:
+    kind = type(getattr(client, "handler", None))
+    return f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,181 @@
+"""Everything that this package changes in kazoo: one row a change.
+
+Reading this table is reading what ``patch_all()`` does. A row applies as soon as its module
+is imported, and is undone by putting the identical original back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One change of one attribute."""
+
+    module: str
+    """The module of kazoo that holds the target; importing it triggers the change."""
+
+    target: str
+    """The dotted path of the attribute in the module."""
+
+    how: str
+    """``wrap``: the replacement is called around the original, as wrapt's wrappers are.
+    ``value``: the replacement is called once, with the original and its owner, and returns
+    what takes the place of the original."""
+
+    replacement: str
+    """``module:function`` in the wing ``changes``, imported when the change is applied."""
+
+    why: str
+
+    @property
+    def name(self) -> str:
+        """Return the attribute's full name."""
+        return f"{self.module}.{self.target}"
+
+
+PATCHES: Final = (
+    Patch(
+        module="kazoo.retry",
+        target="KazooRetry.__init__.__defaults__",
+        how="value",
+        replacement="retries:cooperative_defaults",
+        why="A KazooRetry made without a sleep_func sleeps with the time.sleep of kazoo's "
+        "import and stops the event loop (kazoo issues 126 and 150).",
+    ),
+    Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler.start",
+        how="wrap",
+        replacement="protocol:start",
+        why="Requests right after start_async() find the client closed until the connection "
+        "greenlet has run; a thread mostly wins that race.",
+    ),
+    *(
+        Patch(
+            module=f"kazoo.protocol.{module}",
+            target="EXCEPTIONS",
+            how="value",
+            replacement="server_errors:with_unknown",
+            why="An error code that kazoo does not know, such as a newer server's, ends its "
+            "connection loop, and the request never ends.",
+        )
+        for module in ("connection", "serialization")
+    ),
+    Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler._expand_client_hosts",
+        how="wrap",
+        replacement="protocol:expand_client_hosts",
+        why="Looks the names of servers up with the socket.getaddrinfo of kazoo's import, and "
+        "a slow answer stops the event loop.",
+    ),
+    Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler._connect",
+        how="wrap",
+        replacement="protocol:connect",
+        why="A program that stops the event loop loses its sessions, and nobody tells it why "
+        "(kazoo issues 285 and 286). Tells the watch for that the negotiated time-out.",
+    ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient.__init__",
+        how="wrap",
+        replacement="client:init",
+        why="Gives a client that was built without a handler ours, and aligns the sleep "
+        "functions of its retry objects with its handler's.",
+    ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient.start_async",
+        how="wrap",
+        replacement="client:start_async",
+        why="Moves a client that was built before patch_all() to our handler when it starts.",
+    ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient.start",
+        how="wrap",
+        replacement="lifecycle:start",
+        why="In the event loop or in a state listener it would begin to connect, and then "
+        "fail or wait for itself; it refuses at once.",
+    ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient._session_callback",
+        how="wrap",
+        replacement="client:session_callback",
+        why="A ChildrenWatch whose reply is followed at once by the end of the connection may "
+        "hear of the end first, and then never sets its watch again.",
+    ),
+    *(
+        Patch(
+            module="kazoo.client",
+            target=f"KazooClient.{method}",
+            how="wrap",
+            replacement="lifecycle:stop",
+            why="It waits for greenlets of the client's own event loop, which another thread "
+            "cannot do, nor the event loop (a signal handler: gevent issue 799), nor a state "
+            "listener.",
+        )
+        for method in ("stop", "restart")
+    ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient.close",
+        how="wrap",
+        replacement="lifecycle:close",
+        why="After a stop() that could not wait it would find the connection still open.",
+    ),
+    Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler._connect_loop",
+        how="wrap",
+        replacement="protocol:connect_loop",
+        why="A signal handler's KeyboardInterrupt or SystemExit may be raised in the "
+        "connection greenlet and would end the session.",
+    ),
+    *(
+        Patch(
+            module=f"kazoo.recipe.{module}",
+            target=f"{recipe}.__init__",
+            how="wrap",
+            replacement="recipes:remember",
+            why="In a forked child the recipe must forget what its parent owns.",
+        )
+        for module, recipe in (
+            ("lock", "Lock"),
+            ("lock", "Semaphore"),
+            ("party", "BaseParty"),
+            ("barrier", "DoubleBarrier"),
+            ("queue", "LockingQueue"),
+            ("partitioner", "SetPartitioner"),
+            ("watchers", "DataWatch"),
+            ("watchers", "ChildrenWatch"),
+        )
+    ),
+    *(
+        Patch(
+            module=f"kazoo.recipe.{module}",
+            target=target,
+            how="wrap",
+            replacement=f"cancellation:{replacement}",
+            why="A greenlet that is killed or times out here would leave a node on the server "
+            "that locks everybody out, or counts as a member.",
+        )
+        for module, target, replacement in (
+            ("lock", "Lock.acquire", "lock_acquire"),
+            ("lock", "Lock.release", "lock_release"),
+            ("lock", "Semaphore.acquire", "semaphore_acquire"),
+            ("lock", "Semaphore.release", "semaphore_release"),
+            ("queue", "LockingQueue._inner_get", "locking_queue_get"),
+            ("party", "BaseParty.join", "enter"),
+            ("party", "BaseParty.leave", "party_leave"),
+            ("barrier", "DoubleBarrier.enter", "enter"),
+            ("barrier", "DoubleBarrier.leave", "double_barrier_leave"),
+        )
+    ),
+)

@@ -1,0 +1,124 @@
+"""Notices an event loop that stood still, and says so.
+
+A session lives as long as its heartbeats, and those need the event loop. A program that
+computes for long, blocks, or is stopped by a signal loses its sessions, and nothing tells
+it why (kazoo issues 285 and 286).
+
+Each event loop with a session on it has one timer, however many clients there are, and how
+late the timer comes is how long the loop stood still. A watcher that is called in each
+iteration would be exact, and cost something in each of them; this costs a few calls a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from gevent import get_hub
+from gevent.hub import Hub
+from gevent.monkey import get_original
+
+from kazoo_gevent_patch.loop import forks
+from kazoo_gevent_patch.loop.waiting import call_in_hub, is_own_thread
+from kazoo_gevent_patch.settings.environment import STALLS
+from kazoo_gevent_patch.stalls.judge import Judge, WatchedClient
+
+
+def _clock() -> Callable[[], float]:
+    # On Linux the monotonic clock stands still while the machine is suspended; heartbeats are
+    # missed all the same.
+    boot_time = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic if boot_time is None else partial(time.clock_gettime, boot_time)
+
+
+class LoopWatch:
+    """Has a ``Judge`` called by the event loop, as long as there is something to watch.
+
+    The timer does not keep the loop running: gevent still finds out that nothing else would
+    ever happen, and the program ends as it would without.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.judge = Judge(_clock())
+        self._timer: Any = None
+        self._period = 0.0
+
+    def add(self, client: WatchedClient) -> None:
+        """Watch for stalls that endanger the client's session; in the hub's thread."""
+        self.judge.add(client)
+        if self._timer is None or self.judge.period < self._period:
+            self._stop()
+            self._period = self.judge.period
+            loop: Any = self.hub.loop
+            self._timer = loop.timer(self._period, self._period, ref=False)
+            self._timer.start(self._tick)
+
+    def remove(self, client: WatchedClient) -> None:
+        """Watch no longer for the client; from any thread."""
+        if is_own_thread(self.hub):
+            self._remove(client)
+        else:
+            call_in_hub(self.hub, self._remove, client)
+
+    def is_active(self) -> bool:
+        """Return whether the timer runs."""
+        return self._timer is not None
+
+    def _remove(self, client: WatchedClient) -> None:
+        self.judge.remove(client)
+        if not self.judge.is_used():
+            self._stop()
+
+    def _stop(self) -> None:
+        timer, self._timer = self._timer, None
+        loop: Any = self.hub.loop
+        if timer is not None and loop is not None:  # one that is destroyed refuses it
+            timer.close()
+
+    def _tick(self) -> None:
+        if forks.was_forked():
+            forks.after_fork_in_child()
+        if self is not getattr(_threads, "watch", None) or not self.judge.is_used():
+            self._stop()  # the parent's, or of clients that are gone
+        else:
+            self.judge.tick()
+            self._timer.again(self._tick)
+
+
+# One watch for each native thread, and none of gevent's: a hub belongs to a thread.
+_threads = get_original("threading", "local")()
+
+
+def watch(client: WatchedClient, timeout: float) -> Callable[[], None] | None:
+    """Watch the calling thread's event loop for stalls that endanger the client's session.
+
+    :param timeout: the session time-out that was negotiated, in seconds.
+    :returns: what undoes it, from any thread; None if the environment says not to watch.
+    """
+    if not STALLS.is_on():
+        return None
+    hub = get_hub()
+    loop_watch = getattr(_threads, "watch", None)
+    if loop_watch is None or loop_watch.hub is not hub:
+        loop_watch = _threads.watch = LoopWatch(hub)
+    client.begin(timeout)
+    loop_watch.add(client)
+    return partial(loop_watch.remove, client)
+
+
+def note(callback: Callable[..., object], seconds: float) -> None:
+    """Say that a callback has just run in this thread for so long without a pause."""
+    loop_watch = getattr(_threads, "watch", None)
+    if loop_watch is not None:
+        loop_watch.judge.note(callback, seconds)
+
+
+def _forget() -> None:
+    """Drop the parent's watch in a forked child; its timer ends when it next comes."""
+    _threads.watch = None
+
+
+forks.hooks.append(_forget)

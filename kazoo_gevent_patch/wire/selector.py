@@ -1,0 +1,198 @@
+"""``select``: waits for the connection and for the wake channel, and for any descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from select import POLLIN, POLLNVAL, POLLOUT
+from time import monotonic, perf_counter
+from typing import Any
+
+import gevent.select
+from gevent import getcurrent
+
+from kazoo_gevent_patch.loop.threads import hub_to_end
+from kazoo_gevent_patch.loop.waiting import TimeSlice
+from kazoo_gevent_patch.wire.connection import Connection
+from kazoo_gevent_patch.wire.descriptor import READ
+from kazoo_gevent_patch.wire.wake_channel import WakeReader
+
+Ready = tuple[list[Any], list[Any], list[Any]]
+
+
+class Selector:
+    """``select`` for one handler: tries first, waits second, and gives way to others."""
+
+    def __init__(self) -> None:
+        self.slice = TimeSlice()
+        """What is left of the time until others must run."""
+        self.greenlet: object = None
+        """The greenlet that waited here last: the connection greenlet."""
+
+    def select(
+        self,
+        rlist: Sequence[Any],
+        wlist: Sequence[Any],
+        xlist: Sequence[Any],
+        timeout: float | None = None,
+    ) -> Ready:
+        """Wait as ``select.select`` does and return what is ready of each list.
+
+        ``timeout`` is in seconds, ``None`` means for ever. Raises ``TypeError`` or
+        ``ValueError`` where kazoo's own ``selector_select`` does, and ``OSError`` if what
+        was sent before cannot be. Blocks only the calling greenlet; exceptional conditions
+        (``xlist``) are never reported, as in kazoo.
+        """
+        # The questions of kazoo's connection loop for each request and reply come first, in
+        # their most frequent form. May I write? Is there more of the reply? Nothing that goes
+        # on for long is made of these: a large message fills the connection or empties it.
+        if wlist:
+            if not rlist and len(wlist) == 1:
+                (connection,) = wlist  # no index: sets and views of dictionaries have none
+                if type(connection) is Connection and not connection.full:
+                    return [], [connection], []
+        elif len(rlist) == 1:
+            (connection,) = rlist
+            if type(connection) is Connection and connection.ready:
+                return [connection], [], []
+        elif len(rlist) == 2 and type(timeout) is float and timeout > 0:  # noqa: PLR2004
+            # Is there a reply or a request?
+            connection, channel = rlist
+            if type(connection) is Connection and type(channel) is WakeReader:
+                if perf_counter() >= self.slice.ends:
+                    self._let_others_run(connection)
+                if channel.bytes:
+                    return ([connection, channel] if connection.ready else [channel]), [], []
+                return self._wait_for_next(connection, channel, timeout)
+        return self._select_checked(rlist, wlist, timeout)
+
+    def _wait_for_next(self, connection: Connection, channel: WakeReader, timeout: float) -> Ready:
+        """Wait for a reply or a request, when no byte says that there is a request."""
+        if channel.client is not None and channel.client._queue:
+            # Its byte was never sent, or is about to be by another thread. That would then be
+            # one too many, which kazoo takes when it finds no request.
+            channel.bytes.append(0)
+            return ([connection, channel] if connection.ready else [channel]), [], []
+        if connection.behind:
+            connection.flush()  # no further request is about to join those that wait
+        if connection.ready:
+            return [connection], [], []
+        now = monotonic()
+        deadline = now + timeout
+        while now < deadline:
+            ready = connection.wait(READ, deadline, channel)
+            self.slice.restart()
+            if channel.bytes:
+                return ([connection, channel] if ready else [channel]), [], []
+            if ready:
+                return [connection], [], []
+            connection.flush()  # there may be room for what had to wait
+            now = monotonic()
+        # The timer may have come before news that the event loop had as well.
+        return ([connection] if connection.look() else []), [], []
+
+    def _select_checked(
+        self, rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | None
+    ) -> Ready:
+        if timeout is not None:
+            if not isinstance(timeout, (int, float)):
+                raise TypeError("timeout must be a number")
+            if timeout < 0:
+                raise ValueError("timeout must be non-negative")
+        own = _own(rlist, wlist)
+        if own is None:
+            return _select_any(rlist, wlist, timeout)
+        connection, channel = own
+        if connection is not None:  # a program may look at the wake channel alone
+            self.greenlet = getcurrent()
+        if self.slice.is_over():
+            self._let_others_run(connection)
+        deadline = inf if timeout is None else monotonic() + timeout
+        return self._select_own(rlist, wlist, connection, channel, deadline)
+
+    def _select_own(
+        self,
+        rlist: Sequence[Any],
+        wlist: Sequence[Any],
+        connection: Connection | None,
+        channel: WakeReader | None,
+        deadline: float,
+    ) -> Ready:
+        while True:
+            if connection is not None and (channel is None or not channel.readable()):
+                connection.flush()  # no further request is about to join those that wait
+            expired = monotonic() >= deadline
+            if connection is not None and (wlist or expired):
+                # The timer may have come before news that the event loop had as well.
+                connection.look()
+            readable = [item for item in rlist if item.readable()]
+            writable = [item for item in wlist if item.writable()] if wlist else []
+            if readable or writable or expired:
+                return readable, writable, []
+            if connection is not None:
+                connection.wait(READ if rlist else 0, deadline, channel)
+            elif channel is not None:
+                channel.wait(deadline)
+            self.slice.restart()
+
+    def _let_others_run(self, connection: Connection | None) -> None:
+        if connection is not None:
+            connection.flush()
+        self.slice.give_way()
+        if connection is not None:
+            connection.look()  # else requests that keep coming would keep replies waiting
+
+
+def _own(
+    rlist: Sequence[Any], wlist: Sequence[Any]
+) -> tuple[Connection | None, WakeReader | None] | None:
+    """Return the connection and the wake channel; None if there is more, or anything else."""
+    connection = channel = None
+    for item in (*rlist, *wlist):
+        if isinstance(item, Connection) and connection is None:
+            connection = item
+        elif isinstance(item, WakeReader) and channel is None and not wlist:
+            channel = item
+        else:
+            return None
+    return (connection, channel) if rlist or wlist else None
+
+
+def _select_any(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | None) -> Ready:
+    """Select among any objects with descriptors, sockets in both lists included."""
+    wanted: dict[int, int] = {}
+    for items, event in ((rlist, POLLIN), (wlist, POLLOUT)):
+        for item in items:
+            fd = _descriptor(item)
+            wanted[fd] = wanted.get(fd, 0) | event
+    hub_to_end()  # else gevent's makes one
+    poll = gevent.select.poll()
+    for fd, events in wanted.items():
+        poll.register(fd, events)
+    read_ahead = any(isinstance(item, Connection) and item.pending() for item in rlist)
+    ready = dict(poll.poll(0 if read_ahead else None if timeout is None else timeout * 1000))
+    for fd, events in ready.items():
+        if events & POLLNVAL:
+            raise ValueError(f"Invalid file descriptor: {fd}")
+    readable = [
+        item
+        for item in rlist
+        if ready.get(_descriptor(item), 0) & ~POLLOUT
+        or (isinstance(item, Connection) and item.pending())
+    ]
+    writable = [item for item in wlist if ready.get(_descriptor(item), 0) & ~POLLIN]
+    return readable, writable, []
+
+
+def _descriptor(item: Any) -> int:
+    """Return the file descriptor of an object; the errors are those of kazoo's ``select``.
+
+    kazoo has a function for it only since 2.9.
+    """
+    try:
+        descriptor = item if isinstance(item, int) else int(item.fileno())
+    except (AttributeError, TypeError, ValueError):
+        descriptor = -1
+    if descriptor < 0:
+        raise TypeError(f"{item!r} has no file descriptor")
+    return descriptor

@@ -1,0 +1,157 @@
+"""The wake channel: how a caller tells the connection greenlet that a request is queued.
+
+kazoo asks its handler for a socket pair, sends one byte for each request and receives one
+byte for each request it takes from its queue. A real socket pair is full after some 278
+bytes, and two greenlets that then wait to write collide: a wake-up is lost and the client
+hangs. This pair is a queue of bytes in memory: sending never blocks, never fails while the
+channel is open, and costs no system call.
+
+Why no wake-up is lost, with any number of greenlets and native threads sending:
+
+* kazoo appends the request before it sends the byte, so a byte in the channel means that
+  the request behind it is already in kazoo's queue.
+* ``send`` stores the byte first and looks for a waiting greenlet second; a waiting greenlet
+  registers itself first and looks for bytes second (``wire.descriptor``). Whichever way the two
+  interleave, the sender sees the waiter or the waiter sees the byte.
+* A sender takes the waiter out by ``list.pop``, which is atomic, and wakes what it took out. A
+  slow thread may so wake a later waiter for nothing, and never takes one out unwoken.
+* ``deque.extend``, ``popleft`` and ``len`` are atomic, so no byte is counted twice or not
+  at all, whichever threads send.
+* Only the one connection greenlet receives, one byte for each request that it took, or one
+  when it finds the queue empty. So it goes on until the channel is empty, and then every
+  request that was sent for has been taken.
+* Nor does it wait while there is a request that was not sent for (``Selector``): what a signal's
+  handler raises may come between the two. Each request would then wait for the next one's byte.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from math import inf
+from time import monotonic
+from typing import Any
+
+from kazoo_gevent_patch.loop.waiting import Waiter, call_in_hub
+
+
+class _Channel:
+    """What the two ends share: the bytes on their way and who waits for them."""
+
+    __slots__ = ("bytes", "closed", "waiters")
+
+    def __init__(self) -> None:
+        self.bytes: deque[int] = deque()
+        self.closed = False
+        self.waiters: list[Waiter[Any]] = []
+        """The one that waits, if there is one."""
+
+    def notify(self) -> None:
+        try:
+            waiter = self.waiters.pop()
+        except IndexError:
+            return  # nobody waits; or another thread was quicker
+        call_in_hub(waiter.hub, waiter.switch, None)
+
+    def close(self) -> None:
+        self.closed = True
+        self.bytes.append(0)  # makes the channel readable
+        self.notify()
+
+
+class _End:
+    """What kazoo and its tests do with either end of a socket pair, besides sending."""
+
+    __slots__ = ("_channel",)
+
+    def __init__(self, channel: _Channel) -> None:
+        self._channel = channel
+
+    def close(self) -> None:
+        """Close both ends; a waiting reader finds the channel readable, as on end of file."""
+        self._channel.close()
+
+    def getsockname(self) -> str:
+        """Return the empty name that an unnamed socket pair has."""
+        self._check_open()
+        return ""
+
+    def _check_open(self) -> None:
+        if self._channel.closed:
+            raise OSError(errno.EBADF, "The wake channel is closed")
+
+
+class WakeWriter(_End):
+    """The end that callers send on. Safe to use from any greenlet and any native thread."""
+
+    __slots__ = ()
+
+    def send(self, data: bytes) -> int:
+        """Store ``data``, wake the reader, and return how many bytes were sent: all of them.
+
+        Raises ``OSError`` when the channel is closed, as a socket does.
+        """
+        channel = self._channel
+        if channel.closed:
+            self._check_open()
+        channel.bytes.extend(data)
+        if channel.waiters:
+            channel.notify()
+        return len(data)
+
+
+class WakeReader(_End):
+    """The end that the connection greenlet waits on, through the handler's ``select``."""
+
+    __slots__ = ("bytes", "client", "waiters")
+
+    def __init__(self, channel: _Channel) -> None:
+        super().__init__(channel)
+        self.bytes = channel.bytes
+        """What waits to be received."""
+        self.waiters = channel.waiters
+        """Where to append a waiter that is to be switched to once, whatever thread sends, when
+        a byte comes; and to clear when the wait is over."""
+        self.client: Any = None
+        """Whose requests the bytes are for, if that is known."""
+
+    def readable(self) -> bool:
+        """Return whether ``recv`` returns, or raises, at once."""
+        return bool(self.bytes)
+
+    def wait(self, deadline: float = inf) -> None:
+        """Wait until ``recv`` returns at once, or until the deadline (by the monotonic clock)."""
+        waiter: Waiter[Any] = Waiter()
+        timer = None
+        self.waiters.append(waiter)
+        try:
+            if deadline < inf:
+                timer = waiter.hub.loop.timer(max(deadline - monotonic(), 0))
+                timer.start(waiter.switch, None, update=True)
+            # A byte that came before the registration woke nobody: look once more.
+            if not self.bytes:
+                waiter.get()
+        finally:
+            self.waiters.clear()
+            if timer is not None:
+                timer.close()
+
+    def recv(self, size: int) -> bytes:
+        """Return between one and ``size`` bytes, waiting for the first like a blocking socket.
+
+        Raises ``OSError`` when the channel is closed.
+        """
+        while not self.bytes:
+            self.wait()
+        if self._channel.closed:
+            self._check_open()
+        waiting = self.bytes
+        if size == 1:
+            return bytes((waiting.popleft(),))
+        return bytes([waiting.popleft() for _ in range(min(size, len(waiting)))])
+
+
+def wake_channel() -> tuple[WakeReader, WakeWriter]:
+    """Return the two ends of a new channel, in the order of kazoo's ``create_socket_pair``."""
+    channel = _Channel()
+    return WakeReader(channel), WakeWriter(channel)

@@ -1,0 +1,149 @@
+"""The timer that watches an event loop, on real loops, without a server."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Iterator
+from threading import get_native_id
+
+import gevent
+import pytest
+from gevent.event import Event
+from gevent.exceptions import LoopExit
+from gevent.monkey import get_original
+from kazoo.client import KazooClient
+
+from kazoo_gevent_patch import SequentialGeventHandler
+from kazoo_gevent_patch.settings.environment import STALLS
+from kazoo_gevent_patch.stalls import watch as stalls
+from kazoo_gevent_patch.stalls.judge import WatchedClient
+from tests.support import run_python, wait_until
+
+TIMEOUT = 1.5
+block = get_original("time", "sleep")
+
+
+class OnOurs:
+    """Watches clients that have a session in name only."""
+
+    def __init__(self) -> None:
+        self.ends: list[object] = []
+
+    def watch(self) -> None:
+        client = WatchedClient(KazooClient(handler=SequentialGeventHandler()))
+        end = stalls.watch(client, TIMEOUT)
+        assert end is not None
+        self.ends.append(end)
+
+    def unwatch(self) -> None:
+        while self.ends:
+            end = self.ends.pop()
+            assert callable(end)
+            end()
+
+
+@pytest.fixture
+def clients() -> Iterator[OnOurs]:
+    """Give what watches clients, until the test ends."""
+    clients = OnOurs()
+    yield clients
+    clients.unwatch()
+
+
+def timers() -> int:
+    """Return how many timers of ours are active."""
+    return sum(
+        isinstance(thing, stalls.LoopWatch) and thing.is_active() for thing in gc.get_objects()
+    )
+
+
+def test_five_hundred_clients_cost_one_timer(clients: OnOurs) -> None:
+    """And none when they have stopped."""
+    assert timers() == 0
+    for _ in range(500):
+        clients.watch()
+    assert timers() == 1
+    clients.unwatch()
+    assert timers() == 0
+
+
+def test_the_timer_does_not_keep_the_loop_running(clients: OnOurs) -> None:
+    """A wait that nothing can end is still found out."""
+    clients.watch()
+    with pytest.raises(LoopExit):
+        Event().wait()
+
+
+def test_the_loop_is_watched_for_as_long_as_it_runs(
+    clients: OnOurs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The timer comes again and again, and it is noticed when it comes late."""
+    clients.watch()
+    gevent.sleep(TIMEOUT / 3)
+    assert caplog.messages == []
+    block(TIMEOUT / 2)
+    wait_until(lambda: caplog.messages, sleep=gevent.sleep)
+    (message,) = caplog.messages
+    assert "The event loop stood still for 0.7" in message
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_clients_that_are_gone_are_not_watched() -> None:
+    """A client that nobody stopped and nobody holds leaves no timer behind."""
+    client = WatchedClient(KazooClient(handler=SequentialGeventHandler()))
+    end = stalls.watch(client, TIMEOUT)
+    assert timers() == 1
+    del client, end
+    wait_until(lambda: timers() == 0, sleep=gevent.sleep)
+
+
+def test_each_thread_has_its_own_watch(clients: OnOurs) -> None:
+    """A loop in a native thread is watched there, and may be left from another thread."""
+    seen: list[tuple[int, int]] = []
+    elsewhere = OnOurs()
+
+    def run() -> None:
+        elsewhere.watch()
+        seen.append((get_native_id(), timers()))
+        deadline = time.monotonic() + 10
+        while timers() == 2 and time.monotonic() < deadline:
+            gevent.sleep(0.01)
+
+    clients.watch()
+    pool = gevent.get_hub().threadpool
+    job = pool.spawn(run)
+    wait_until(lambda: seen, sleep=gevent.sleep)
+    elsewhere.unwatch()
+    job.get(timeout=10)
+    assert seen[0] == (seen[0][0], 2)
+    assert seen[0][0] != get_native_id()
+    assert timers() == 1
+
+
+def test_zero_in_the_environment_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No timer, no warning."""
+    monkeypatch.setenv(STALLS.variable, "0")
+    client = WatchedClient(KazooClient(handler=SequentialGeventHandler()))
+    assert stalls.watch(client, TIMEOUT) is None
+    assert timers() == 0
+
+
+@pytest.mark.parametrize("value", ["no", "2", " 0"])
+def test_a_bad_value_is_one_warning_and_leaves_it_on(value: str) -> None:
+    """The warning names the variable, the value and what is allowed."""
+    program = """
+        import logging, sys
+        logging.basicConfig(stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
+        from kazoo.client import KazooClient
+        from kazoo_gevent_patch import SequentialGeventHandler
+        from kazoo_gevent_patch.stalls import watch as stalls
+        from kazoo_gevent_patch.stalls.judge import WatchedClient
+        for _ in range(3):
+            client = WatchedClient(KazooClient(handler=SequentialGeventHandler()))
+            assert stalls.watch(client, 1.0) is not None
+    """
+    (line,) = run_python(program, env={STALLS.variable: value}).stderr.splitlines()
+    assert line.startswith(f"kazoo_gevent_patch WARNING {STALLS.variable}={value!r}")
+    assert "1 switches the warning of stalls on, 0 off" in line
