@@ -19,6 +19,7 @@ from kazoo_gevent_patch.changes import adoption, forking, lifecycle, orphans
 from kazoo_gevent_patch.changes.retries import aligned
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.loop import threads
+from kazoo_gevent_patch.loop.forks import notice_fork
 from kazoo_gevent_patch.settings.options import fork_choice, in_force
 
 log = logging.getLogger("kazoo_gevent_patch")
@@ -95,6 +96,8 @@ def start_async(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _
     One that is connecting goes on with that: kazoo would wait for its connection routine to
     end, for ever. So ``start()`` may follow one that was cancelled.
     """
+    # Before anything begins here: in a child whose fork ran no hook it would count as inherited.
+    notice_fork()
     if (
         client not in inventory.explicit
         and _is_on_threads(client)

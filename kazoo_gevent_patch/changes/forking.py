@@ -20,7 +20,7 @@ from kazoo.protocol.states import KazooState, KeeperState
 
 from kazoo_gevent_patch import inventory
 from kazoo_gevent_patch.changes import adoption, recipes
-from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet, begin_generation
+from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet, disown_greenlets
 from kazoo_gevent_patch.handler.locks import RLock
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.loop import forks
@@ -144,17 +144,17 @@ class Inherited:
             vars(self._client).pop(name, None)
 
 
-def inherit_all() -> None:
+def inherit_all(called_fork: object) -> None:
     """Turn every started client into an inherited one; logs, and never raises."""
     try:
         if options.fork_choice() != "ignore":
-            _inherit_started()
+            _inherit_started(called_fork)
     except Exception:
         log.exception("Clients inherited through a fork are left as they are")
 
 
-def _inherit_started() -> None:
-    begin_generation()
+def _inherit_started(called_fork: object) -> None:
+    disown_greenlets(called_fork)
     ours = [client for client in inventory.live if is_ours(client)]
     had_a_loop = any(client.handler.hub is not None for client in ours)
     for client in ours:
@@ -223,7 +223,7 @@ def replace_connection(client: Any) -> None:
     if routine is getcurrent():
         old.handler = _Ended()
     elif isinstance(routine, HandlerGreenlet) and not routine.dead:
-        routine.end_inherited()
+        routine.end()
 
 
 def _abandon(sock: Any) -> None:

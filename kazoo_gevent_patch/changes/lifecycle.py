@@ -19,7 +19,7 @@ from kazoo_gevent_patch import inventory
 from kazoo_gevent_patch.changes.forking import is_ours
 from kazoo_gevent_patch.errors import CannotWaitError, EventLoopBlockedError
 from kazoo_gevent_patch.handler.result import AsyncResult
-from kazoo_gevent_patch.loop.waiting import hub_of_this_thread, is_own_thread
+from kazoo_gevent_patch.loop.hubs import hub_of_this_thread, is_own_thread
 
 LOOP_TIMEOUT: Final = 10.0
 """Seconds within which the event loop of another thread has to begin what it is asked for."""

@@ -83,7 +83,7 @@ def _disown_acquisition(lock: Any, name: str) -> None:
         return
     holder = getattr(held, "holder", None)
     left_behind = getattr(held, "holder_hub", None) is not get_hub()
-    if left_behind or (isinstance(holder, HandlerGreenlet) and holder.is_inherited()):
+    if left_behind or (isinstance(holder, HandlerGreenlet) and holder.is_inherited):
         setattr(lock, name, lock.client.handler.lock_object())
     else:
         lock.cancelled = True  # that greenlet goes on here, and gets CancelledError

@@ -14,14 +14,14 @@ from gevent.monkey import get_original
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.retry import KazooRetry
 
-from kazoo_gevent_patch.loop import waiting
+from kazoo_gevent_patch.loop import hubs
 
 
 def cooperative_defaults(defaults: tuple[Any, ...], function: FunctionType) -> tuple[Any, ...]:
     """Return the default arguments of ``KazooRetry.__init__`` with our sleep among them."""
     names = list(inspect.signature(function).parameters)[-len(defaults) :]
     by_name = dict(zip(names, defaults, strict=True))
-    return tuple({**by_name, "sleep_func": waiting.sleep}.values())
+    return tuple({**by_name, "sleep_func": hubs.sleep}.values())
 
 
 def aligned(retry: Any, handler: Any) -> Any:
@@ -45,7 +45,7 @@ def aligned(retry: Any, handler: Any) -> Any:
 
 def _is_known(sleep: Callable[..., object]) -> bool:
     return sleep in (
-        waiting.sleep,
+        hubs.sleep,
         gevent.sleep,
         time.sleep,
         get_original("time", "sleep"),

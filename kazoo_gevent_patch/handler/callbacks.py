@@ -5,43 +5,21 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from time import monotonic, perf_counter
-from typing import Any, Protocol
+from typing import Protocol
 
 import gevent
 from gevent import get_hub, getcurrent
 from gevent.hub import Hub
 
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
-from kazoo_gevent_patch.loop.waiters import Line, waiting_place
-from kazoo_gevent_patch.loop.waiting import (
-    TimeSlice,
-    Waiter,
-    call_in_hub,
-    hub_of_this_thread,
-    is_own_thread,
-)
+from kazoo_gevent_patch.loop.hubs import call_in_hub, hub_of_this_thread, is_own_thread
+from kazoo_gevent_patch.loop.waiting import TimeSlice, WaitingList
 from kazoo_gevent_patch.stalls import watch as stalls
 
 # kazoo's own logger for this handler, so that existing logging settings apply.
 log = logging.getLogger("kazoo.handlers.gevent")
-
-
-class Worker(HandlerGreenlet):
-    """A greenlet that knows since when it runs without having let others run."""
-
-    resumed = 0.0
-
-    def switch(self, *args: Any) -> Any:
-        """Resume the greenlet."""
-        self.resumed = perf_counter()
-        return super().switch(*args)
-
-    def throw(self, *args: Any) -> Any:
-        """Resume the greenlet with an exception."""
-        self.resumed = perf_counter()
-        return super().throw(*args)
 
 
 class CallbackQueue:
@@ -53,18 +31,15 @@ class CallbackQueue:
     when nothing is left. At most one worker lives, because only the thread that started the
     queue makes one, and only when the last has ended, without switching in between.
 
-    No wake-up is lost: who puts stores the callback first and looks for a waiting worker
-    second; the worker registers itself first and looks for callbacks second. Whoever wakes it
-    takes it out of ``_waiting``, and ``pop`` gives it to one of them only.
-
     A callback may block, and may stop the handler: the worker just goes on afterwards.
     """
 
     def __init__(self) -> None:
         self._callbacks: deque[Callable[[], object]] = deque()
-        self._worker: Worker | None = None
-        self._waiting: list[Waiter[Any]] = []
-        self._joining = Line()
+        self._worker: HandlerGreenlet | None = None
+        self._waiting = WaitingList()
+        """The worker, while it waits for callbacks."""
+        self._joining = WaitingList()
         self._hub: Hub | None = None
         self._started = False
 
@@ -74,6 +49,14 @@ class CallbackQueue:
         Safe from any greenlet and any native thread; never blocks.
         """
         self._callbacks.append(callback)
+        self.wake()
+
+    def adding(self, callback: Callable[[], object]) -> Callable[[], object]:
+        """Return what adds the callback, written in C; ``wake`` has to follow."""
+        return partial(self._callbacks.append, callback)
+
+    def wake(self) -> None:
+        """Have the worker look for callbacks, if the queue is started."""
         if self._started:
             self._wake_worker()
 
@@ -138,7 +121,7 @@ class CallbackQueue:
         self._started = False
         self.clear()
         if self._waiting and self._worker is not None:
-            self._worker.end_inherited()
+            self._worker.end()
 
     def flush(self) -> None:
         """Run what is in the queue, though it is stopped, as far as it runs without waiting.
@@ -156,22 +139,9 @@ class CallbackQueue:
 
     def _wait_for_worker(self, timeout: float) -> None:
         """Wait until the worker has nothing left to run, or ends."""
-        place = waiting_place()
-        self._joining.join(place)
-        try:
-            if self.is_busy():
-                place.wait(timeout)
-        finally:
-            self._joining.leave(place)
+        self._joining.wait(lambda: not self.is_busy(), timeout)
 
-    def _tell_joining(self) -> None:
-        # Counted, so that one that is woken and waits again at once does not keep this busy.
-        for _ in range(len(self._joining)):
-            place = self._joining.take_first()
-            if place is not None:
-                place.wake(None)
-
-    def _living_worker(self) -> Worker | None:
+    def _living_worker(self) -> HandlerGreenlet | None:
         # A worker that was killed before it ran has not said that it ended; the parent's never
         # runs in a forked child, nor does one whose event loop was destroyed.
         worker = self._worker
@@ -180,57 +150,49 @@ class CallbackQueue:
     def _wake_worker(self) -> None:
         if self._living_worker() is None:
             self._start_worker()
-            return
-        with suppress(IndexError):  # it does not wait, and will look for callbacks
-            waiter = self._waiting.pop()
-            call_in_hub(waiter.hub, waiter.switch, None)
+        elif self._waiting:  # else it will look for callbacks
+            self._waiting.wake_all()
 
     def _start_worker(self) -> None:
         if self._hub is not None and not is_own_thread(self._hub):
             call_in_hub(self._hub, self._start_worker)
         elif self._callbacks and self._living_worker() is None:
-            self._waiting.clear()  # of one that never goes on
-            self._worker = Worker.spawn(self._run)
+            self._waiting.clear()  # the place of a worker that never goes on
+            self._worker = HandlerGreenlet.spawn(self._run)
 
     def _run(self) -> None:
         worker = getcurrent()
-        assert isinstance(worker, Worker)
+        assert isinstance(worker, HandlerGreenlet)
         try:
-            self._run_callbacks(worker)
+            self._run_callbacks()
             while self._is_kept(worker):
-                self._wait_for_callbacks()
-                self._run_callbacks(worker)
+                self._waiting.wait(self._has_news, home=self._hub)
+                self._run_callbacks()
         finally:
             if self._worker is worker:
                 self._worker = None
-            self._tell_joining()
+            self._joining.wake_all()
             # A native thread may have put a callback after the last look and before the worker
             # was taken out, and have left it to this worker; a killed worker leaves some too.
             if self._callbacks:
                 self._start_worker()
 
-    def _is_kept(self, worker: Worker) -> bool:
+    def _is_kept(self, worker: HandlerGreenlet) -> bool:
         # The queue may have been started again in another thread's hub.
         return self._started and worker.lives_in(self._hub)
 
-    def _wait_for_callbacks(self) -> None:
-        waiter: Waiter[Any] = Waiter()
-        self._waiting.append(waiter)
-        try:
-            self._tell_joining()
-            # What came before the registration woke nobody: look once more.
-            if self._started and not self._callbacks:
-                waiter.get()
-        finally:
-            with suppress(ValueError):  # whoever woke it has taken it out
-                self._waiting.remove(waiter)
+    def _has_news(self) -> bool:
+        # Asked when the worker has joined the list: it is idle now.
+        self._joining.wake_all()
+        return bool(self._callbacks) or not self._started
 
-    def _run_callbacks(self, worker: Worker) -> None:
+    def _run_callbacks(self) -> None:
         time_slice = TimeSlice()
         while self._callbacks:
+            began = perf_counter()
             callback = self._run_one()
             if time_slice.is_over():
-                stalls.note(callback, perf_counter() - worker.resumed)
+                stalls.note(callback, began)
                 time_slice.give_way()
 
     def _run_one(self) -> Callable[[], object]:
@@ -245,7 +207,8 @@ class CallbackQueue:
 class Completions(Protocol):
     """What a result asks of the handler that made it."""
 
-    hub: Hub | None
+    home: Hub | None
+    """The hub of the client's event loop, while the handler is started."""
     has_failed: bool
     """Whether a result has failed since a greenlet last gave way to the event loop."""
 

@@ -10,7 +10,7 @@ from typing import Final
 import kazoo.handlers.utils
 from greenlet import greenlet
 
-from kazoo_gevent_patch.loop.waiting import Waiter
+from kazoo_gevent_patch.loop.hubs import Waiter
 
 _DECORATORS: Final = vars(kazoo.handlers.utils)
 

@@ -10,53 +10,41 @@ from gevent import GreenletExit, get_hub, getcurrent
 from gevent.hub import Hub
 
 from kazoo_gevent_patch.handler.event import Event
-from kazoo_gevent_patch.loop.forks import after_fork_in_child, mark
-from kazoo_gevent_patch.loop.waiting import (
+from kazoo_gevent_patch.loop.forks import notice_fork
+from kazoo_gevent_patch.loop.hubs import (
     call_in_hub,
     hub_of_this_thread,
     hub_to_wait_in,
     is_own_thread,
 )
+from kazoo_gevent_patch.weak import IdentitySet
 
 if TYPE_CHECKING:
     _Greenlet = gevent.Greenlet[..., Any]
 else:
     _Greenlet = gevent.Greenlet
 
-
-def begin_generation() -> None:
-    """Say that this process was forked: the greenlets that handlers started are the parent's.
-
-    The one that called fork goes on, as after any fork.
-    """
-    HandlerGreenlet.current_generation += 1
-    current = getcurrent()
-    if isinstance(current, HandlerGreenlet):
-        current.generation = HandlerGreenlet.current_generation
-
-
-# The base class's own methods: calling them so is cheaper than super(), at each switch.
-_switch = gevent.Greenlet.switch
-_throw = gevent.Greenlet.throw
+_living = IdentitySet()
+"""The greenlets that handlers started in this process, or in one that it was forked from."""
 
 
 class HandlerGreenlet(_Greenlet):
     """A greenlet with the methods of a thread that code for kazoo's default handler uses.
 
-    As with a thread, what it does goes on in one process only: in a forked child it never
-    runs again. Whatever would resume it there (every wait in gevent does so through
-    ``switch`` or ``throw``) ends it instead, as ``kill`` does, so that a descriptor it
-    waited for is not watched for ever.
+    As with a thread, what it does goes on in one process only: in a forked child it is ended
+    (``disown_greenlets``), the one that called fork excepted.
     """
 
     daemon = True
-    current_generation = 0
-    """How many forks lie between the first process and this one."""
+    is_inherited = False
+    """Whether it was started in a process that this one was forked from."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Before it is remembered: in a child whose fork ran no hook it would count as inherited.
+        notice_fork()
         super().__init__(*args, **kwargs)
-        self.generation = self.current_generation
         self._hub = get_hub()
+        _living.add(self)
 
     @classmethod
     def spawn_in(cls, hub: Hub, function: Callable[[], object]) -> HandlerGreenlet:
@@ -71,16 +59,12 @@ class HandlerGreenlet(_Greenlet):
         return greenlet
 
     def _start_here(self) -> None:
-        self.parent = get_hub()  # what has not begun may still be moved to another thread
+        self.parent = get_hub()  # a greenlet that has not begun may still move to another thread
         self.start()
-
-    def is_inherited(self) -> bool:
-        """Return whether it was started in a process that this one was forked from."""
-        return self.generation != self.current_generation
 
     def is_alive(self) -> bool:
         """Return whether the function has not ended yet."""
-        return not self.ready() and not self.is_inherited()
+        return not self.ready() and not self.is_inherited
 
     def may_go_on(self) -> bool:
         """Return whether the function has not ended yet, and its event loop was not destroyed."""
@@ -99,7 +83,7 @@ class HandlerGreenlet(_Greenlet):
         """
         if getcurrent() is self:
             raise RuntimeError("cannot join current greenlet")
-        if self.is_inherited() or self.ready():
+        if not self.is_alive():
             return
         if is_own_thread(self._hub):
             hub_to_wait_in()
@@ -109,23 +93,24 @@ class HandlerGreenlet(_Greenlet):
             call_in_hub(self._hub, self.rawlink, lambda _: ended.set())
             ended.wait(timeout)
 
-    def switch(self, *args: Any) -> Any:
-        """Resume the greenlet; end it if it is inherited."""
-        if not mark[0]:
-            after_fork_in_child()
-        if self.generation != self.current_generation:
-            return _throw(self, GreenletExit)
-        return _switch(self, *args)
+    def disown(self) -> None:
+        """Have the parent process's greenlet end when this process's event loop first runs.
 
-    def throw(self, *args: Any) -> Any:
-        """Resume the greenlet with an exception; end it if it is inherited."""
-        if not mark[0]:
-            after_fork_in_child()
-        if self.generation != self.current_generation:
-            return _throw(self, GreenletExit)
-        return _throw(self, *args)
+        Whatever would resume it before that ends it as well: gevent's waits look ``switch`` up
+        on the greenlet when they end.
+        """
+        self.is_inherited = True
+        vars(self).update(switch=self._exit, throw=self._exit)
+        if not self:
+            self.end()  # it has not begun
+        elif is_own_thread(self._hub):
+            # Not now: it may run the program's code, which may wait, in the middle of fork().
+            call_in_hub(self._hub, self._exit)
 
-    def end_inherited(self) -> None:
+    def _exit(self, *_: object) -> Any:
+        return None if self.ready() else super().throw(GreenletExit)
+
+    def end(self) -> None:
         """End it now. Only for code that does not wait when it is ended.
 
         Its parent is the hub, which would get control when it ends: it has to come back here.
@@ -140,4 +125,14 @@ class HandlerGreenlet(_Greenlet):
         # gevent takes the parent for a hub when there are links: monkey patched, one that has
         # logged has a link from its dummy thread, which Python drops in the child.
         self.unlink_all()
-        self.throw(GreenletExit)
+        self._exit()
+
+
+def disown_greenlets(called_fork: object) -> None:
+    """Disown the greenlets that handlers started before the fork.
+
+    :param called_fork: the greenlet that called fork and goes on, as after any fork.
+    """
+    for greenlet in _living:
+        if greenlet is not called_fork and greenlet.is_alive():
+            greenlet.disown()

@@ -7,8 +7,8 @@ from typing import Any, Final
 from gevent import getcurrent
 from gevent.monkey import get_original
 
-from kazoo_gevent_patch.loop.waiters import Line, waiting_place
-from kazoo_gevent_patch.loop.waiting import hub_of_this_thread
+from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
+from kazoo_gevent_patch.loop.waiting import WaitingList, new_place, took_ticket
 
 _native_lock: Final = get_original("_thread", "allocate_lock")
 
@@ -26,22 +26,22 @@ def _check(blocking: bool, timeout: float | None) -> None:
 class Lock:
     """A lock with the signature and the errors of ``threading.Lock``.
 
-    May be shared by greenlets of any event loop and by native threads. Whoever waits longest
-    gets it next, from the hands of who releases it: it is not free in between.
+    May be shared by greenlets of any event loop and by native threads. The code that waits
+    longest gets it next, from the hands of the code that releases it: it is not free in between.
 
-    * The native lock is locked exactly while somebody holds this one, or hands it on. It is
-      only ever tried, never waited for.
-    * Who waits joins the line first and tries the native lock second; who releases it, with
-      nobody in line, looks at the line again second. One of the two sees the other.
-    * Who was handed the lock and is killed, or times out, in that very moment has it: the
-      first hands it on, the second has acquired it in time.
+    * The native lock is locked exactly while the lock is held, or handed over. It is only ever
+      tried, never waited for.
+    * A place in the list has a ticket. Handing the lock over takes the ticket and wakes the place,
+      in one step; code that stops waiting takes its own ticket. Whichever is first decides.
+    * Code that is handed the lock and is killed, or times out, in that very moment has it: killed,
+      it hands the lock on; timed out, it has acquired the lock in time.
     """
 
-    __slots__ = ("__weakref__", "_line", "_native", "holder", "holder_hub")
+    __slots__ = ("__weakref__", "_native", "_waiting", "holder", "holder_hub")
 
     def __init__(self) -> None:
         self._native = _native_lock()
-        self._line = Line()
+        self._waiting = WaitingList()
         self.holder: object = None
         """The greenlet that acquired the lock last."""
         self.holder_hub: object = None
@@ -50,8 +50,8 @@ class Lock:
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
         _check(blocking, timeout)
-        # Who finds it free may not overtake those in line: the lock is about to be theirs.
-        acquired = not self._line and self._native.acquire(False)
+        # Code that finds it free may not overtake what waits: the lock is about to be handed over.
+        acquired = not self._waiting and self._native.acquire(False)
         if not acquired and blocking:
             acquired = self._wait(None if timeout == -1 else timeout)
         if acquired:
@@ -60,33 +60,42 @@ class Lock:
         return acquired
 
     def _wait(self, timeout: float | None) -> bool:
-        place = waiting_place()
-        self._line.join(place)
+        if timeout is not None and timeout <= 0 and getcurrent() is hub_of_this_thread():
+            return False
+        place = new_place()
+        place.ticket = [True]
         try:
-            if self._native.acquire(False):
-                self._hand_on()
-            place.wait(timeout)
+            self._waiting.wait(self._hand_over_if_free, timeout, place=place)
         except BaseException:
-            if not self._line.leave(place):
-                self._hand_on()
+            if not took_ticket(place):
+                self._hand_over()
             raise
-        return not self._line.leave(place)
+        return not took_ticket(place)
 
-    def _hand_on(self) -> None:
-        """Give the lock, which the caller holds, to the first in line, or set it free."""
+    def _hand_over_if_free(self) -> None:
+        if self._native.acquire(False):
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the lock, which the caller holds, to the first that waits, or set it free."""
         while True:
-            while (place := self._line.take_first()) is not None:
-                if place.wake(None):
+            for place in tuple(self._waiting):
+                self._waiting.leave(place)
+                if place.hand_over():
                     return
-            self._native.release()
-            if not self._line or not self._native.acquire(False):
+            try:
+                self._native.release()
+            finally:
+                # Code may have joined the list before that and have found the lock locked.
+                is_over = not self._waiting or not self._native.acquire(False)
+            if is_over:
                 return
 
     def release(self) -> None:
         """Release the lock. Raises ``RuntimeError`` if it is not locked."""
         if not self._native.locked():
             raise RuntimeError("release unlocked lock")
-        self._hand_on()
+        self._hand_over()
 
     def locked(self) -> bool:
         """Return whether somebody holds the lock."""
@@ -100,7 +109,7 @@ class Lock:
 
     def __repr__(self) -> str:
         state = "locked" if self.locked() else "unlocked"
-        return f"<{state} {type(self).__name__} at {id(self):#x}, {len(self._line)} waiting>"
+        return f"<{state} {type(self).__name__} at {id(self):#x}, {len(self._waiting)} waiting>"
 
 
 class RLock:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from queue import Empty
 from time import monotonic
 from typing import Any
 
-from kazoo_gevent_patch.loop.waiters import Line, waiting_place
+from kazoo_gevent_patch.loop.waiting import WaitingList
 
 
 class Queue:
@@ -17,21 +18,20 @@ class Queue:
     ``join()``.
 
     May be shared by greenlets of any event loop and by native threads. No item is left while
-    somebody waits: who puts stores the item first and looks at the line second, who gets
-    joins the line first and looks for an item second; and who was woken, and leaves without
-    looking, wakes the next.
+    code waits for one: ``put`` wakes one place, and code that leaves ``get`` while there are items
+    wakes the next.
     """
 
-    __slots__ = ("__weakref__", "_items", "_line")
+    __slots__ = ("__weakref__", "_items", "_waiting")
 
     def __init__(self) -> None:
         self._items: deque[Any] = deque()
-        self._line = Line()
+        self._waiting = WaitingList()
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Add an item; never waits, whatever the other arguments say."""
         self._items.append(item)
-        self._wake_first()
+        self._waiting.wake_first()
 
     put_nowait = put
 
@@ -44,14 +44,17 @@ class Queue:
         if block and timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         deadline = None if timeout is None else monotonic() + timeout
-        while True:
-            try:
-                return self._items.popleft()
-            except IndexError:
+        try:
+            while True:
+                with suppress(IndexError):
+                    return self._items.popleft()
                 remaining = None if deadline is None else deadline - monotonic()
                 if not block or (remaining is not None and remaining <= 0):
-                    raise Empty from None
-            self._wait(remaining)
+                    raise Empty
+                self._waiting.wait(self._items.__len__, remaining)
+        finally:
+            if self._items and self._waiting:
+                self._waiting.wake_first()
 
     def get_nowait(self) -> Any:
         """Remove and return the first item; raise ``queue.Empty`` if there is none."""
@@ -64,20 +67,3 @@ class Queue:
     def qsize(self) -> int:
         """Return the number of items."""
         return len(self._items)
-
-    def _wait(self, timeout: float | None) -> None:
-        place = waiting_place()
-        self._line.join(place)
-        try:
-            if not self._items:
-                place.wait(timeout)
-        except BaseException:
-            if not self._line.leave(place):
-                self._wake_first()
-            raise
-        self._line.leave(place)
-
-    def _wake_first(self) -> None:
-        while self._items and (place := self._line.take_first()) is not None:
-            if place.wake(None):
-                return

@@ -14,8 +14,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 
 from kazoo_gevent_patch.handler.callbacks import Completions
 from kazoo_gevent_patch.handler.continuations import is_continuation, is_waiter
-from kazoo_gevent_patch.loop.waiters import FAR_OFF, Place
-from kazoo_gevent_patch.loop.waiting import ThreadWaiter, Waiter, call_in_hub, hub_to_wait_in
+from kazoo_gevent_patch.loop.waiting import Link, Place, ThreadPlace, WaitingList, atomically
 
 if TYPE_CHECKING:
     _GeventAsyncResult = gevent.event.AsyncResult[Any]
@@ -25,7 +24,7 @@ else:
 _UNSET: Final = object()
 
 _Callback = Callable[["AsyncResult"], object]
-_Link: TypeAlias = "Waiter[Any] | ThreadWaiter | Place | _Callback"
+_Link: TypeAlias = "Place | ThreadPlace | Link | _Callback"
 
 
 class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
@@ -60,9 +59,7 @@ class AsyncResult(_GeventAsyncResult):
     and may call the client, as with kazoo's default handler.
 
     Time-outs raise ``ResultTimeout``; a ``gevent.Timeout`` of the caller's own passes
-    through. Any greenlet of any thread may wait, and any may set. No wake-up is lost: who
-    sets stores first and looks for links second, who waits or links registers first and
-    looks for a value second.
+    through. Any greenlet of any thread may wait, and any may set.
     """
 
     # Nothing is left to gevent's class but its name: what it keeps in each instance, and the
@@ -70,9 +67,9 @@ class AsyncResult(_GeventAsyncResult):
     # garbage collector to look at.
     __slots__ = ("__dict__", "_handler", "_value")
 
-    # Who waits, and what is to be called, in the order in which they came. None until the
+    # The places of what waits, and the callbacks, in the order in which they came. None until the
     # first one comes, for the collector's sake too.
-    _linked: list[_Link] | None = None
+    _linked: WaitingList | None = None
 
     def __init__(self, handler: Completions | None = None) -> None:
         self._handler = handler
@@ -191,51 +188,17 @@ class AsyncResult(_GeventAsyncResult):
         return (self.value or True) if self.ready() else None
 
     def _await(self, timeout: float | None) -> None:
-        hub = hub_to_wait_in()
-        if hub is None:
-            self._await_in_thread(timeout)
-            return
-        waiter: Waiter[Any] = Waiter(hub)
-        linked = self._links()
-        linked.append(waiter)
         handler = self._handler
-        lives_here = handler is None or (handler.hub is hub and handler.running)
-        if timeout is None and not lives_here:
-            # In an event loop without the client there may be nothing else to wait for, and
-            # gevent would take that for a wait that never ends (LoopExit).
-            timeout = FAR_OFF
-        # Less than zero does not wait, as with a condition in kazoo's default.
-        timer = None if timeout is None else hub.loop.timer(max(timeout, 0))
-        try:
-            if timer is not None:
-                timer.start(waiter.switch, None, update=True)
-            if not self.ready():
-                waiter.get()
-        finally:
-            if timer is not None:
-                timer.close()
-            if linked:  # whoever sets it takes them out
-                with suppress(ValueError):
-                    linked.remove(waiter)
-
-    def _await_in_thread(self, timeout: float | None) -> None:
-        waiter, linked = ThreadWaiter(), self._links()
-        linked.append(waiter)
-        try:
-            if not self.ready():
-                waiter.wait(timeout)
-        finally:
-            with suppress(ValueError):
-                linked.remove(waiter)
+        self._list().wait(self.ready, timeout, home=None if handler is None else handler.home)
 
     def rawlink(self, callback: _Callback) -> None:
         """Have ``callback`` called with this instance when it is ready, now if it is.
 
         It is called on the handler's completion worker; without a handler, in the hub.
         """
-        linked = self._links()
+        linked = self._list()
         if not (linked and any(_callback_of(link) == callback for link in linked)):
-            linked.append(Place(callback) if self._runs_in_hub(callback) else callback)
+            linked.append(Link(callback) if self._runs_in_hub(callback) else callback)
         if self.ready():
             self._notify(linked)
 
@@ -245,52 +208,50 @@ class AsyncResult(_GeventAsyncResult):
 
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
-        linked = self._links()
-        for link in list(linked):
+        linked = self._list()
+        for link in tuple(linked):
             if _callback_of(link) == callback:
-                with suppress(ValueError):  # whoever sets it was quicker
+                with suppress(ValueError):  # whatever sets it was quicker
                     linked.remove(link)
 
     def linkcount(self) -> int:
         """Return how many wait, or were linked."""
         return len(self._linked or ())
 
-    def _links(self) -> list[_Link]:
-        # setdefault is atomic: threads that come at once get the same list.
-        links: list[_Link] = self.__dict__.setdefault("_linked", [])
-        return links
+    def _list(self) -> WaitingList:
+        linked = self._linked
+        if linked is None:
+            # setdefault is atomic: threads that come at once get the same list.
+            linked = self.__dict__.setdefault("_linked", WaitingList())
+        return linked
 
-    def _notify(self, linked: list[_Link]) -> None:
-        """Wake who waits and hand the callbacks over, each once.
-
-        Whoever finds the instance ready and something in the list takes it out and sees to
-        it; ``pop`` gives it to one of them only.
-        """
-        while linked:
-            try:
-                link = linked.pop(0)
-            except IndexError:
-                return  # another thread was quicker
-            if isinstance(link, Waiter):
-                call_in_hub(link.hub, link.switch, None)
-            elif isinstance(link, ThreadWaiter):
-                link.wake()
-            elif isinstance(link, Place):
-                link.wake(self)
-            elif is_continuation(link):
-                link(self)
+    def _notify(self, linked: WaitingList) -> None:
+        """Wake all that wait and hand the callbacks over, each once."""
+        for link in tuple(linked):
+            if type(link) is Place or type(link) is ThreadPlace:
+                link.wake()  # its greenlet or thread takes it out
+            elif type(link) is Link:
+                linked.wake(link, self)
             else:
-                self._queue(link)
+                self._call_back(linked, link)
 
-    def _queue(self, callback: _Callback) -> None:
-        handler = self._handler
-        assert handler is not None  # else there are only places in the list
-        handler.completion_queue.put(partial(callback, self))
-        if not handler.running:
-            # kazoo promises that these have run when the setter returns
-            # (kazoo/handlers/utils.py, AsyncResult._do_callbacks).
-            handler.completion_queue.flush()
+    def _call_back(self, linked: WaitingList, callback: _Callback) -> None:
+        """Take the callback out and have it run, in one step that nothing interrupts."""
+        handler, call = self._handler, partial(callback, self)
+        assert handler is not None  # else it would have been a Link
+        is_step = is_continuation(callback)
+        queue = None if is_step else handler.completion_queue
+        with suppress(ValueError):  # whatever took it out sees to it
+            atomically(
+                partial(linked.remove, callback), call if queue is None else queue.adding(call)
+            )
+        if queue is not None:
+            queue.wake()
+            if not handler.running:
+                # kazoo promises that these have run when the setter returns
+                # (kazoo/handlers/utils.py, AsyncResult._do_callbacks).
+                queue.flush()
 
 
 def _callback_of(link: _Link) -> object:
-    return link.resume if isinstance(link, Place) else link
+    return link.callback if isinstance(link, Link) else link

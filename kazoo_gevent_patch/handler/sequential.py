@@ -20,9 +20,9 @@ from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.handler.locks import Lock, RLock
 from kazoo_gevent_patch.handler.queues import Queue
 from kazoo_gevent_patch.handler.result import AsyncResult
-from kazoo_gevent_patch.loop.forks import after_fork_in_child, mark
-from kazoo_gevent_patch.loop.threads import NativeThread, hub_to_end, this_thread
-from kazoo_gevent_patch.loop.waiting import hub_of_this_thread, is_own_thread, sleep
+from kazoo_gevent_patch.loop.forks import mark, notice_fork
+from kazoo_gevent_patch.loop.hubs import hub_of_this_thread, is_own_thread, sleep
+from kazoo_gevent_patch.loop.threads import NativeThread, hub_bound_to_thread, this_thread
 from kazoo_gevent_patch.stalls import watch as stalls
 from kazoo_gevent_patch.stalls.judge import WatchedClient
 from kazoo_gevent_patch.wire.connection import Connection
@@ -74,6 +74,8 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
             queue.abandon()  # a callback that goes on, having called fork, is the last
         self.hub: Hub | None = None
         """The hub of the thread that started the handler last."""
+        self.home: Hub | None = None
+        """The same while the handler is started."""
         self.thread: NativeThread | None = None
         """That thread."""
         self._queues = {}
@@ -112,9 +114,10 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def start(self) -> None:
         """Start the workers, in the caller's event loop. Does nothing when they are started."""
+        notice_fork()
         if self._running:
             return
-        self.hub = hub_to_end()
+        self.hub = self.home = hub_bound_to_thread()
         self.thread = this_thread()
         self._running = True
         leaving.remember(self)
@@ -131,6 +134,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         itself, it does not wait, and the workers end after the last callback.
         """
         self._running = False
+        self.home = None
         self.unwatch()
         queues = list(self._queues.values())
         for queue in queues:
@@ -172,7 +176,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         """Return a result whose callbacks run on the completion worker."""
         # Every request begins with a result.
         if not mark[0]:
-            after_fork_in_child()
+            notice_fork()
         if (
             self.has_failed or (self._requests is not None and len(self._requests.bytes) >= FLOOD)
         ) and self._selector.slice.is_over():
@@ -263,7 +267,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Connect to a server; the arguments and errors are those of kazoo's handlers."""
-        hub_to_end()  # client.command(), which comes here too, may be the first to need one
+        hub_bound_to_thread()  # client.command(), which comes here too, may be the first call
         sock = create_connection(*args, **kwargs)
         if sock.gettimeout() is None:
             # kazoo's search for a read/write server passes no time-out (RWPinger), and a server

@@ -14,9 +14,11 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-hooks: list[Callable[[], None]] = []
-"""What is called in a child, once; they must not raise."""
+from greenlet import GreenletExit, getcurrent
 
+hooks: list[Callable[[object], None]] = []
+"""What is called in a child, once, with the greenlet that called fork; None where that is not
+known. They must not raise."""
 
 _MADV_WIPEONFORK: Final = 18  # <linux/mman.h>; Python has no name for it
 
@@ -64,15 +66,28 @@ def was_forked() -> bool:
     return not mark[0]
 
 
-def after_fork_in_child() -> None:
-    """Call the hooks, once in each child."""
+def notice_fork() -> None:
+    """Call the hooks in a child whose fork ran none of Python's; do nothing anywhere else.
+
+    A greenlet that lives in one process only ends here, with ``GreenletExit``: it is the parent's.
+    """
     if was_forked():
-        mark.renew()
-        for hook in hooks:
-            hook()
+        _call_hooks(None)
+        if getattr(getcurrent(), "is_inherited", False):
+            raise GreenletExit
 
 
-os.register_at_fork(after_in_child=after_fork_in_child)
+def _after_fork_in_child() -> None:
+    _call_hooks(getcurrent())
+
+
+def _call_hooks(called_fork: object) -> None:
+    mark.renew()
+    for hook in hooks:
+        hook(called_fork)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class ForkSafeLock:

@@ -16,7 +16,7 @@ from gevent.hub import Hub
 from gevent.monkey import get_original
 
 from kazoo_gevent_patch.loop import forks
-from kazoo_gevent_patch.loop.waiting import hub_of_this_thread
+from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
 from kazoo_gevent_patch.weak import IdentitySet
 
 
@@ -57,7 +57,7 @@ def this_thread() -> NativeThread:
     return record
 
 
-def hub_to_end() -> Hub:
+def hub_bound_to_thread() -> Hub:
     """Return the hub of the calling thread; one that is made for it here ends with the thread.
 
     Nobody else would destroy it: a hub keeps two descriptors open, and when a process has no
@@ -81,7 +81,7 @@ def _end(record: NativeThread) -> None:
         record.hub.destroy(destroy_loop=True)
 
 
-def _after_fork_in_child() -> None:
+def _after_fork_in_child(_: object) -> None:
     """Only the thread that called fork goes on in the child; no hook is told of the others."""
     this = this_thread()
     for record in _records:

@@ -1,113 +1,271 @@
-"""Waking a waiting greenlet from wherever the news comes, and giving way to the others."""
+"""The one way of waiting, for greenlets of any event loop and for native threads.
+
+gevent's own primitives belong to the event loop in which somebody first waited for them, and
+gevent has no public way to wait for two things at once. Code for kazoo's default handler shares
+a client, and what its recipes are made of, among native threads. So everything here that waits
+(results, events, locks, queues, callback workers, the connection) waits in a ``WaitingList``:
+
+* A greenlet waits in its event loop. A thread in which gevent was never used waits without one.
+* Code that waits joins the list first and looks at the state second. Code that changes the state
+  does that first and looks at the list second. Whichever way the two interleave, in one thread or
+  in two, either the waker sees the place in the list or the waiter sees the new state: **no
+  wake-up is lost**.
+* A waker wakes a place first and takes it out of the list second. A signal handler's exception may
+  come between the two; then the place is woken once more, which does nothing.
+* Where a place must be told only once (a lock is handed to it, a callback is called), telling it
+  and taking its ticket are one step, which nothing can interrupt (``atomically``).
+* In a child whose fork ran no hook (uWSGI) a wait that ends notices the fork.
+
+Each method is safe in any greenlet and in any native thread: ``list.append``, ``remove`` and
+``pop`` are atomic.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from operator import methodcaller
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Final, TypeAlias
 
-import gevent
-import gevent.hub
 from gevent import get_hub, getcurrent
-
-# Nothing public asks for the hub without making one, and one that is made in a native thread
-# keeps its descriptors open when the thread ends.
-from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Hub
 from gevent.monkey import get_original
 
-from kazoo_gevent_patch.errors import CannotWaitError
+from kazoo_gevent_patch.loop.forks import mark, notice_fork
+from kazoo_gevent_patch.loop.hubs import (
+    Waiter,
+    call_in_hub,
+    current_thread,
+    hub_of_this_thread,
+    hub_to_wait_in,
+    waker,
+)
+from kazoo_gevent_patch.loop.threads import NativeThread, this_thread
 
-if TYPE_CHECKING:
-    _T = TypeVar("_T")
+FAR_OFF: Final = 10 * 365 * 86400.0
+"""Seconds that nothing here waits."""
 
-    class Waiter(gevent.hub.Waiter[_T]):
-        """gevent's. Its stub has ``hub`` as a slot and as a property, too much for pyright."""
-
-        hub: Hub  # pyright: ignore[reportIncompatibleMethodOverride]
-else:
-    Waiter = gevent.hub.Waiter
-
-_current_thread = get_original("_thread", "get_ident")
-_native_lock = get_original("_thread", "allocate_lock")
-_native_sleep = get_original("time", "sleep")
-
-SLICE = 0.001
+SLICE: Final = 0.001
 """Seconds that a greenlet may go on without letting the event loop run."""
 
-
-def is_own_thread(hub: Hub) -> bool:
-    """Return whether the caller runs in the thread of ``hub``."""
-    return bool(_current_thread() == hub.thread_ident)
-
-
-def call_in_hub(hub: Hub, function: Callable[..., object], *args: object) -> None:
-    """Have ``hub`` call the function soon, from whatever thread this is called."""
-    loop: Any = hub.loop
-    if loop is None:
-        return  # the hub was destroyed, and with it whatever waited there
-    if _current_thread() == hub.thread_ident:
-        loop.run_callback(function, *args)
-    else:
-        # Destroyed since, in its own thread: gevent's loop in C tells so, those in Python have
-        # lost the attribute by then.
-        with suppress(ValueError, AttributeError):
-            loop.run_callback_threadsafe(function, *args)
+_native_lock = get_original("_thread", "allocate_lock")
+_exhaust: Final = deque[object](maxlen=0).extend
+_call: Final = methodcaller("__call__")
 
 
-def hub_of_this_thread() -> Hub | None:
-    """Return the calling thread's hub; None if gevent has never been used in this thread."""
-    hub: Hub | None = get_hub_if_exists()
-    return hub
+def atomically(*steps: Callable[[], object]) -> None:
+    """Call the steps, which are written in C, one after the other, as one step.
 
-
-def hub_to_wait_in() -> Hub | None:
-    """Return the hub whose event loop runs while the caller waits; None if there is none.
-
-    Raises ``CannotWaitError`` in that event loop itself. For who is about to wait.
+    The interpreter runs signal handlers and other threads only between two bytecodes, and this is
+    one call of a function in C. The first step that raises is the last.
     """
-    hub: Hub | None = get_hub_if_exists()
-    if hub is not None and getcurrent() is hub:
-        raise CannotWaitError(
-            "This call waits, and was made in the event loop (a signal handler of an idle "
-            "program, a gevent callback), where nothing can wait; use "
-            "client.handler.spawn(function) or, for a signal, gevent.signal_handler"
-        )
-    return hub
+    _exhaust(map(_call, steps))
 
 
-def sleep(seconds: float = 0, ref: bool = True) -> None:
-    """Sleep, and let the other greenlets of the thread run meanwhile: the handler's sleep_func.
-
-    ``seconds`` may be a fraction; ``ref`` is as in ``gevent.sleep``. May be called in any
-    greenlet and in any native thread; raises ``CannotWaitError`` in the event loop itself.
-    """
-    # Greenlets, timers and watchers all make the hub of their thread. So where there is no
-    # hub there is nobody to let run, in the main thread either; gevent.sleep would make one.
-    if hub_to_wait_in() is None:
-        _native_sleep(max(seconds, 0))
-    else:
-        gevent.sleep(seconds, ref)
+def _once(ticket: list[bool], step: Callable[[], object]) -> bool:
+    """Take the ticket and do the step, or neither; return whether that was done."""
+    try:
+        atomically(ticket.pop, step)
+    except (IndexError, ValueError):  # the second if the event loop was destroyed meanwhile
+        return False
+    return True
 
 
-class ThreadWaiter:
-    """Waits in a native thread in which gevent has never been used: as plain threads do."""
+class Place(Waiter):
+    """The place of a greenlet in a waiting list."""
 
-    __slots__ = ("_lock",)
+    __slots__ = ("thread", "ticket")
+
+    thread: NativeThread
+    ticket: list[bool]
+
+    def wake(self, news: object = True) -> None:
+        """Have the greenlet go on, if its event loop ever runs again."""
+        hub = self.hub
+        if current_thread() == hub.thread_ident:
+            hub.loop.run_callback(self.switch, news)
+        else:
+            call_in_hub(hub, self.switch, news)
+
+    def is_living(self) -> bool:
+        """Return whether the greenlet's event loop may still run."""
+        loop: Any = self.hub.loop
+        return loop is not None and not self.thread.ended
+
+    def hand_over(self) -> bool:
+        """Wake the greenlet and take its ticket; return False if there is no ticket."""
+        return _once(self.ticket, waker(self.hub, self.switch, True)) and self.is_living()
+
+    def wait(self, timeout: float | None) -> Any:
+        """Wait until the place is woken, at most ``timeout`` seconds, and return the news.
+
+        Returns False on time-out. None waits for ever, with a timer all the same: without one
+        gevent takes it for a wait that never ends (``LoopExit``) where the thread's event loop has
+        nothing else to wait for, and the news may come from another thread.
+        """
+        timer = self.hub.loop.timer(FAR_OFF if timeout is None else max(timeout, 0))
+        try:
+            timer.start(self.switch, False, update=True)
+            return self.get()
+        finally:
+            timer.close()
+
+
+class ThreadPlace:
+    """The place of a native thread that waits without an event loop."""
+
+    __slots__ = ("_lock", "thread", "ticket")
 
     def __init__(self) -> None:
+        self.thread = this_thread()
+        self.ticket: list[bool] = []
         self._lock = _native_lock()
         self._lock.acquire()
 
-    def wake(self) -> None:
-        """End the wait, or the one to come. May be called from anywhere, more than once."""
-        with suppress(RuntimeError):  # somebody else has ended it
+    def wake(self, news: object = True) -> None:
+        """Have the thread go on."""
+        with suppress(RuntimeError):  # it was woken before
             self._lock.release()
 
-    def wait(self, timeout: float | None) -> None:
-        """Wait until somebody calls ``wake``, at most ``timeout`` seconds; None is for ever."""
-        self._lock.acquire(timeout=-1 if timeout is None else max(timeout, 0))
+    def is_living(self) -> bool:
+        """Return whether the thread has not ended."""
+        return not self.thread.ended
+
+    def hand_over(self) -> bool:
+        """Wake the thread and take its ticket; return False if there is no ticket."""
+        return _once(self.ticket, self._lock.release) and self.is_living()
+
+    def wait(self, timeout: float | None) -> Any:
+        """Wait until the place is woken, at most ``timeout`` seconds; None waits for ever."""
+        seconds = -1.0 if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX)
+        return self._lock.acquire(timeout=seconds)
+
+
+class Link:
+    """The place of a callback: it is called once, in the event loop of the code that linked it.
+
+    Where that thread has no event loop, it is called in the one of the waker: one that was made
+    for the link would never run.
+    """
+
+    __slots__ = ("_hub", "_ticket", "callback")
+
+    def __init__(self, callback: Callable[[Any], object]) -> None:
+        self._hub = hub_of_this_thread()
+        if self._hub is None and threading.get_ident() == threading.main_thread().ident:
+            self._hub = get_hub()  # which the main thread may still run
+        self._ticket = [True]
+        self.callback = callback
+
+    def wake(self, news: object = True) -> None:
+        """Have the callback called with the news, if it was not yet."""
+        hub = get_hub() if self._hub is None else self._hub
+        _once(self._ticket, waker(hub, self.callback, news))
+
+
+def took_ticket(place: Place | ThreadPlace) -> bool:
+    """Take the caller's own ticket; return False if the place was handed over before."""
+    return _once(place.ticket, bool)
+
+
+AnyPlace: TypeAlias = "Place | ThreadPlace | Link"
+
+
+def new_place(home: Hub | None = None) -> Place | ThreadPlace:
+    """Return a place for the caller. Raises ``CannotWaitError`` in the event loop itself.
+
+    In the ``home`` hub, whose event loop goes on, the place needs no record of its thread.
+    """
+    hub = hub_to_wait_in()
+    if hub is None:
+        return ThreadPlace()
+    place = Place(hub)
+    if hub is not home:
+        place.thread = this_thread()
+    return place
+
+
+class WaitingList(list[Any]):
+    """The places of all that wait for one thing, in the order in which they came."""
+
+    __slots__ = ()
+
+    def wait(
+        self,
+        is_over: Callable[[], object],
+        timeout: float | None = None,
+        *,
+        home: Hub | None = None,
+        place: Place | ThreadPlace | None = None,
+    ) -> Any:
+        """Wait until the caller is woken, and return the news; False if nothing woke it.
+
+        ``is_over`` says whether there is nothing to wait for any more; it is asked once, after the
+        caller joined the list. ``timeout`` is in seconds, None is for ever. In the ``home`` hub
+        that needs no timer: the loop has something else to wait for. ``place`` is one that
+        something else may wake as well. Raises ``CannotWaitError`` in the event loop itself,
+        unless the time-out is zero or less: that waits for nothing.
+        """
+        if place is None:
+            if timeout is not None and timeout <= 0 and getcurrent() is hub_of_this_thread():
+                return False
+            place = new_place(home)
+        try:
+            self.append(place)
+            if is_over():
+                return False
+            if timeout is None and type(place) is Place and place.hub is home:
+                news = place.get()
+            else:
+                news = place.wait(timeout)
+        finally:
+            if self:
+                try:
+                    self.remove(place)
+                except ValueError:
+                    pass
+        if not mark[0]:
+            notice_fork()
+        return news
+
+    def leave(self, place: AnyPlace) -> None:
+        """Take the place out, if nothing else has done so."""
+        try:
+            self.remove(place)
+        except ValueError:
+            pass
+
+    def wake(self, place: AnyPlace, news: object = True) -> None:
+        """Wake the place and take it out."""
+        place.wake(news)
+        try:
+            self.remove(place)
+        except ValueError:
+            pass  # it has left by itself
+
+    def wake_all(self, news: object = True) -> None:
+        """Wake each place that is in the list now."""
+        # A copy, so that a place that is woken and joins again at once does not keep this busy.
+        for place in tuple(self):
+            self.wake(place, news)
+
+    def wake_first(self) -> None:
+        """Wake the first place whose greenlet or thread may still go on."""
+        for place in tuple(self):
+            is_living = place.is_living()
+            self.wake(place)
+            if is_living:
+                return
+
+    def unlink(self, callback: Callable[..., object]) -> None:
+        """Take back the first link of the callback, if there is one."""
+        for place in tuple(self):
+            if type(place) is Link and place.callback == callback:
+                self.leave(place)
+                return
 
 
 class TimeSlice:
@@ -133,10 +291,5 @@ class TimeSlice:
 
     def give_way(self) -> None:
         """Let the event loop run once, whole."""
-        hub = get_hub()
-        timer = hub.loop.timer(0)
-        try:
-            hub.wait(timer)
-        finally:
-            timer.close()
+        Place(get_hub()).wait(0)
         self.restart()

@@ -21,7 +21,7 @@ from gevent.hub import Hub
 from gevent.monkey import get_original
 
 from kazoo_gevent_patch.loop import forks
-from kazoo_gevent_patch.loop.waiting import call_in_hub, is_own_thread
+from kazoo_gevent_patch.loop.hubs import call_in_hub, is_own_thread
 from kazoo_gevent_patch.settings.environment import STALLS
 from kazoo_gevent_patch.stalls.judge import Judge, WatchedClient
 
@@ -45,6 +45,8 @@ class LoopWatch:
         self.judge = Judge(_clock())
         self._timer: Any = None
         self._period = 0.0
+        self.ran = 0.0
+        """When the loop ran last, to the precision of the timer, by ``perf_counter``."""
 
     def add(self, client: WatchedClient) -> None:
         """Watch for stalls that endanger the client's session; in the hub's thread."""
@@ -79,8 +81,9 @@ class LoopWatch:
             timer.close()
 
     def _tick(self) -> None:
+        self.ran = time.perf_counter()
         if forks.was_forked():
-            forks.after_fork_in_child()
+            forks.notice_fork()
         if self is not getattr(_threads, "watch", None) or not self.judge.is_used():
             self._stop()  # the parent's, or of clients that are gone
         else:
@@ -109,14 +112,17 @@ def watch(client: WatchedClient, timeout: float) -> Callable[[], None] | None:
     return partial(loop_watch.remove, client)
 
 
-def note(callback: Callable[..., object], seconds: float) -> None:
-    """Say that a callback has just run in this thread for so long without a pause."""
+def note(callback: Callable[..., object], began: float) -> None:
+    """Say that a callback of this thread, which began then by ``perf_counter``, has just ended.
+
+    It may have waited in between; it has run without a pause since the loop last ran.
+    """
     loop_watch = getattr(_threads, "watch", None)
     if loop_watch is not None:
-        loop_watch.judge.note(callback, seconds)
+        loop_watch.judge.note(callback, time.perf_counter() - max(began, loop_watch.ran))
 
 
-def _forget() -> None:
+def _forget(_: object) -> None:
     """Drop the parent's watch in a forked child; its timer ends when it next comes."""
     _threads.watch = None
 

@@ -8,32 +8,33 @@ from typing import Any, Final
 
 from gevent.exceptions import ConcurrentObjectUseError
 
-from kazoo_gevent_patch.loop.waiting import Waiter, call_in_hub
+from kazoo_gevent_patch.loop.waiting import Place, WaitingList
 from kazoo_gevent_patch.wire.wake_channel import WakeReader
 
 READ: Final = 1  # the event loop's numbers for what an io watcher waits for
 WRITE: Final = 2
+
+_NO_CHANNEL: Final = WaitingList(), bool  # nothing wakes a place there; it is never over
 
 
 class DescriptorEvents:
     """Where one greenlet at a time waits for a descriptor.
 
     The loop's watchers are kept from one wait to the next, and so is the timer: it stays set
-    when a wait ends before its deadline, for the next deadline is mostly a later one. When
-    it rings too early for whoever waits then, it is set once more.
+    when a wait ends before its deadline, for the next deadline is mostly a later one. Where it
+    rings too early for the greenlet that waits then, that is a false alarm.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._loop: Any = None
-        """Whose the watchers and the timer are. Those of libuv do not say it themselves."""
+        """The loop of the watchers and the timer. Those of libuv do not say it themselves."""
         self._watchers: dict[int, Any] = {}
         self._timer: Any = None
         self._rings = inf
-        """When the timer rings; ``inf`` if it is not set."""
-        self._deadline = inf
-        self.waiter: Waiter[int] | None = None
-        """Of the greenlet that waits."""
+        """When the timer rings, if it is active."""
+        self._place: Place | None = None
+        """The place of the greenlet that waits."""
 
     def wait(self, events: int, deadline: float, channel: WakeReader | None) -> int:
         """Return the events that ended the wait, 0 for anything else.
@@ -41,41 +42,42 @@ class DescriptorEvents:
         That is the deadline (by the monotonic clock; ``inf`` is never), a byte in the
         channel, or a false alarm.
         """
-        if self.waiter is not None:
+        if self._place is not None:
             raise ConcurrentObjectUseError("Another greenlet already waits for this connection")
-        waiter: Waiter[int] = Waiter()
+        place = Place()
         watcher = self._watchers.get(events)
-        if watcher is None or self._loop is not waiter.hub.loop:
-            watcher = self._make_watcher(events, waiter.hub.loop)
-        self.waiter = waiter
+        if watcher is None or self._loop is not place.hub.loop:
+            watcher = self._make_watcher(events, place.hub.loop)
+        waiting, is_over = (
+            _NO_CHANNEL if channel is None else (channel.waiting, channel.bytes.__len__)
+        )
+        self._place = place
         try:
-            watcher.start(waiter.switch, pass_events=True)
-            self._deadline = deadline
-            if deadline < self._rings:
-                self._set_timer()
-            if channel is None:
-                return waiter.get()
-            channel.waiters.append(waiter)
-            # A byte that came before the registration woke nobody: look once more.
-            return 0 if channel.bytes else waiter.get() or 0
+            watcher.start(place.switch, pass_events=True)
+            timer = self._timer
+            if timer is not None and timer.active and self._rings <= deadline:
+                timer.callback = place.switch
+            elif deadline < inf:
+                self._set_timer(deadline, place)
+            happened = waiting.wait(is_over, home=place.hub, place=place)
         finally:
-            self.waiter = None
-            self._deadline = inf
+            self._place = None
             watcher.stop()
-            if channel is not None:
-                channel.waiters.clear()
+        return happened if type(happened) is int else 0
 
     def close(self) -> None:
         """Close the watchers and the timer."""
         for watcher in self._watchers.values():
             watcher.close()
         self._watchers.clear()
-        self._close_timer()
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
 
     def end_wait(self) -> None:
         """Have the greenlet that waits, if there is one, go on as if it could read."""
-        if self.waiter is not None:
-            call_in_hub(self.waiter.hub, self.waiter.switch, READ)
+        if self._place is not None:
+            self._place.wake(READ)
 
     def _make_watcher(self, events: int, loop: Any) -> Any:
         if self._loop is not loop:
@@ -84,25 +86,10 @@ class DescriptorEvents:
         watcher = self._watchers[events] = loop.io(self._fd, events)
         return watcher
 
-    def _set_timer(self) -> None:
-        """Set the timer to ring at the deadline."""
-        self._close_timer()
-        self._timer = self._loop.timer(max(self._deadline - monotonic(), 0))
-        self._timer.start(self._ring, update=True)
-        self._rings = self._deadline
-
-    def _close_timer(self) -> None:
+    def _set_timer(self, deadline: float, place: Place) -> None:
+        """Have the timer ring for the place, at the deadline."""
         if self._timer is not None:
             self._timer.close()
-            self._timer = None
-            self._rings = inf
-
-    def _ring(self) -> None:
-        waiter = self.waiter
-        self._close_timer()
-        if waiter is None or self._deadline == inf:
-            return
-        if monotonic() < self._deadline:
-            self._set_timer()
-        else:
-            waiter.switch(0)
+        self._timer = self._loop.timer(max(deadline - monotonic(), 0))
+        self._timer.start(place.switch, 0, update=True)
+        self._rings = deadline

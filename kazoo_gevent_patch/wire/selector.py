@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from math import inf
 from select import POLLIN, POLLNVAL, POLLOUT
 from time import monotonic, perf_counter
@@ -11,8 +11,8 @@ from typing import Any
 import gevent.select
 from gevent import getcurrent
 
-from kazoo_gevent_patch.loop.threads import hub_to_end
-from kazoo_gevent_patch.loop.waiting import TimeSlice
+from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
+from kazoo_gevent_patch.loop.waiting import SLICE, TimeSlice
 from kazoo_gevent_patch.wire.connection import Connection
 from kazoo_gevent_patch.wire.descriptor import READ
 from kazoo_gevent_patch.wire.wake_channel import WakeReader
@@ -59,37 +59,8 @@ class Selector:
             # Is there a reply or a request?
             connection, channel = rlist
             if type(connection) is Connection and type(channel) is WakeReader:
-                if perf_counter() >= self.slice.ends:
-                    self._let_others_run(connection)
-                if channel.bytes:
-                    return ([connection, channel] if connection.ready else [channel]), [], []
-                return self._wait_for_next(connection, channel, timeout)
+                return self._select_own(rlist, (), connection, channel, monotonic() + timeout)
         return self._select_checked(rlist, wlist, timeout)
-
-    def _wait_for_next(self, connection: Connection, channel: WakeReader, timeout: float) -> Ready:
-        """Wait for a reply or a request, when no byte says that there is a request."""
-        if channel.client is not None and channel.client._queue:
-            # Its byte was never sent, or is about to be by another thread. That would then be
-            # one too many, which kazoo takes when it finds no request.
-            channel.bytes.append(0)
-            return ([connection, channel] if connection.ready else [channel]), [], []
-        if connection.behind:
-            connection.flush()  # no further request is about to join those that wait
-        if connection.ready:
-            return [connection], [], []
-        now = monotonic()
-        deadline = now + timeout
-        while now < deadline:
-            ready = connection.wait(READ, deadline, channel)
-            self.slice.restart()
-            if channel.bytes:
-                return ([connection, channel] if ready else [channel]), [], []
-            if ready:
-                return [connection], [], []
-            connection.flush()  # there may be room for what had to wait
-            now = monotonic()
-        # The timer may have come before news that the event loop had as well.
-        return ([connection] if connection.look() else []), [], []
 
     def _select_checked(
         self, rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | None
@@ -103,10 +74,15 @@ class Selector:
         if own is None:
             return _select_any(rlist, wlist, timeout)
         connection, channel = own
-        if connection is not None:  # a program may look at the wake channel alone
-            self.greenlet = getcurrent()
-        if self.slice.is_over():
-            self._let_others_run(connection)
+        if connection is None:  # a program may look at the wake channel alone
+            assert channel is not None
+            if channel.readable() and self.slice.is_over():
+                self.slice.give_way()
+            elif not channel.readable():
+                channel.waiting.wait(channel.readable, timeout)
+                self.slice.restart()
+            return ([channel] if channel.readable() else []), [], []
+        self.greenlet = getcurrent()
         deadline = inf if timeout is None else monotonic() + timeout
         return self._select_own(rlist, wlist, connection, channel, deadline)
 
@@ -114,33 +90,41 @@ class Selector:
         self,
         rlist: Sequence[Any],
         wlist: Sequence[Any],
-        connection: Connection | None,
+        connection: Connection,
         channel: WakeReader | None,
         deadline: float,
     ) -> Ready:
+        if perf_counter() >= self.slice.ends:
+            self._let_others_run(connection)
+        requests: Sized = () if channel is None else channel.bytes
+        expired = False
         while True:
-            if connection is not None and (channel is None or not channel.readable()):
+            if not requests and connection.behind:
                 connection.flush()  # no further request is about to join those that wait
-            expired = monotonic() >= deadline
-            if connection is not None and (wlist or expired):
+            if wlist or expired:
                 # The timer may have come before news that the event loop had as well.
                 connection.look()
-            readable = [item for item in rlist if item.readable()]
-            writable = [item for item in wlist if item.writable()] if wlist else []
-            if readable or writable or expired:
-                return readable, writable, []
-            if connection is not None:
-                connection.wait(READ if rlist else 0, deadline, channel)
-            elif channel is not None:
-                channel.wait(deadline)
-            self.slice.restart()
+            if channel is not None and not requests:
+                client = channel.client
+                if client is not None and client._queue:
+                    # Its byte was never sent, or is about to be by another thread. That is then
+                    # one too many, which kazoo takes when it finds no request.
+                    channel.bytes.append(0)
+            if requests or connection.ready or wlist or expired:
+                readable: list[Any] = [connection] if connection.ready and rlist else []
+                if requests:
+                    readable.append(channel)
+                writable = wlist if wlist and connection.writable() else ()
+                if readable or writable or expired:
+                    return readable, list(writable), []
+            connection.wait(READ if rlist else 0, deadline, channel)
+            self.slice.ends = perf_counter() + SLICE
+            expired = monotonic() >= deadline
 
-    def _let_others_run(self, connection: Connection | None) -> None:
-        if connection is not None:
-            connection.flush()
+    def _let_others_run(self, connection: Connection) -> None:
+        connection.flush()
         self.slice.give_way()
-        if connection is not None:
-            connection.look()  # else requests that keep coming would keep replies waiting
+        connection.look()  # else requests that keep coming would keep replies waiting
 
 
 def _own(
@@ -165,7 +149,7 @@ def _select_any(rlist: Sequence[Any], wlist: Sequence[Any], timeout: float | Non
         for item in items:
             fd = _descriptor(item)
             wanted[fd] = wanted.get(fd, 0) | event
-    hub_to_end()  # else gevent's makes one
+    hub_bound_to_thread()  # else gevent's makes one
     poll = gevent.select.poll()
     for fd, events in wanted.items():
         poll.register(fd, events)

@@ -6,15 +6,11 @@ bytes, and two greenlets that then wait to write collide: a wake-up is lost and 
 hangs. This pair is a queue of bytes in memory: sending never blocks, never fails while the
 channel is open, and costs no system call.
 
-Why no wake-up is lost, with any number of greenlets and native threads sending:
+Why no request is left in kazoo's queue, with any number of greenlets and native threads sending:
 
 * kazoo appends the request before it sends the byte, so a byte in the channel means that
   the request behind it is already in kazoo's queue.
-* ``send`` stores the byte first and looks for a waiting greenlet second; a waiting greenlet
-  registers itself first and looks for bytes second (``wire.descriptor``). Whichever way the two
-  interleave, the sender sees the waiter or the waiter sees the byte.
-* A sender takes the waiter out by ``list.pop``, which is atomic, and wakes what it took out. A
-  slow thread may so wake a later waiter for nothing, and never takes one out unwoken.
+* The reader waits in a waiting list (``loop.waiting``), whose state is the bytes.
 * ``deque.extend``, ``popleft`` and ``len`` are atomic, so no byte is counted twice or not
   at all, whichever threads send.
 * Only the one connection greenlet receives, one byte for each request that it took, or one
@@ -28,35 +24,25 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from math import inf
-from time import monotonic
 from typing import Any
 
-from kazoo_gevent_patch.loop.waiting import Waiter, call_in_hub
+from kazoo_gevent_patch.loop.waiting import WaitingList
 
 
 class _Channel:
-    """What the two ends share: the bytes on their way and who waits for them."""
+    """What the two ends share: the bytes on their way and the reader that waits for them."""
 
-    __slots__ = ("bytes", "closed", "waiters")
+    __slots__ = ("bytes", "closed", "waiting")
 
     def __init__(self) -> None:
         self.bytes: deque[int] = deque()
         self.closed = False
-        self.waiters: list[Waiter[Any]] = []
-        """The one that waits, if there is one."""
-
-    def notify(self) -> None:
-        try:
-            waiter = self.waiters.pop()
-        except IndexError:
-            return  # nobody waits; or another thread was quicker
-        call_in_hub(waiter.hub, waiter.switch, None)
+        self.waiting = WaitingList()
 
     def close(self) -> None:
         self.closed = True
         self.bytes.append(0)  # makes the channel readable
-        self.notify()
+        self.waiting.wake_all()
 
 
 class _End:
@@ -95,23 +81,22 @@ class WakeWriter(_End):
         if channel.closed:
             self._check_open()
         channel.bytes.extend(data)
-        if channel.waiters:
-            channel.notify()
+        if channel.waiting:
+            channel.waiting.wake_all()
         return len(data)
 
 
 class WakeReader(_End):
     """The end that the connection greenlet waits on, through the handler's ``select``."""
 
-    __slots__ = ("bytes", "client", "waiters")
+    __slots__ = ("bytes", "client", "waiting")
 
     def __init__(self, channel: _Channel) -> None:
         super().__init__(channel)
         self.bytes = channel.bytes
         """What waits to be received."""
-        self.waiters = channel.waiters
-        """Where to append a waiter that is to be switched to once, whatever thread sends, when
-        a byte comes; and to clear when the wait is over."""
+        self.waiting = channel.waiting
+        """Where to wait for a byte."""
         self.client: Any = None
         """Whose requests the bytes are for, if that is known."""
 
@@ -119,30 +104,13 @@ class WakeReader(_End):
         """Return whether ``recv`` returns, or raises, at once."""
         return bool(self.bytes)
 
-    def wait(self, deadline: float = inf) -> None:
-        """Wait until ``recv`` returns at once, or until the deadline (by the monotonic clock)."""
-        waiter: Waiter[Any] = Waiter()
-        timer = None
-        self.waiters.append(waiter)
-        try:
-            if deadline < inf:
-                timer = waiter.hub.loop.timer(max(deadline - monotonic(), 0))
-                timer.start(waiter.switch, None, update=True)
-            # A byte that came before the registration woke nobody: look once more.
-            if not self.bytes:
-                waiter.get()
-        finally:
-            self.waiters.clear()
-            if timer is not None:
-                timer.close()
-
     def recv(self, size: int) -> bytes:
         """Return between one and ``size`` bytes, waiting for the first like a blocking socket.
 
         Raises ``OSError`` when the channel is closed.
         """
         while not self.bytes:
-            self.wait()
+            self.waiting.wait(self.readable)
         if self._channel.closed:
             self._check_open()
         waiting = self.bytes

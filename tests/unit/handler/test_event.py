@@ -11,7 +11,7 @@ import gevent.event
 import pytest
 
 from kazoo_gevent_patch.handler.event import Event
-from kazoo_gevent_patch.loop.waiters import GreenletPlace
+from tests.interleaving import Interleaved
 from tests.native import NativeThread, outcomes
 from tests.support import wait_until
 
@@ -75,22 +75,11 @@ def test_an_outer_timeout_passes_through() -> None:
     assert caught.value is mine
 
 
-@pytest.mark.parametrize("order", ["set, join", "join, set"])
-def test_a_set_on_either_side_of_joining_the_line_is_seen(
-    order: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_set_on_either_side_of_joining_the_list_is_seen(moment: str) -> None:
     """The two halves of set and of wait, in the orders in which a wake-up could be lost."""
     event = Event()
-    join = event._line.join
-
-    def interleave(_: object, place: GreenletPlace) -> None:
-        for step in order.split(", "):
-            if step == "set":
-                NativeThread(event.set).get()
-            else:
-                join(place)
-
-    monkeypatch.setattr(type(event._line), "join", interleave)
+    event._waiting = Interleaved(**{moment: lambda: NativeThread(event.set).get()})
     assert event.wait(5) is True
 
 

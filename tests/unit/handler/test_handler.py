@@ -25,7 +25,7 @@ from kazoo.protocol.states import Callback
 import kazoo_gevent_patch.handler.sequential
 from kazoo_gevent_patch import AsyncResult, SequentialGeventHandler
 from kazoo_gevent_patch.handler.queues import Queue
-from kazoo_gevent_patch.loop.waiting import hub_of_this_thread
+from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
 from tests.native import NativeThread, outcomes
 from tests.support import wait_until
 

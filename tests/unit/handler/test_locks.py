@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -12,7 +12,8 @@ import pytest
 from gevent import get_hub, getcurrent
 
 from kazoo_gevent_patch.handler.locks import Lock, RLock
-from kazoo_gevent_patch.loop.waiters import GreenletPlace
+from kazoo_gevent_patch.loop.waiting import WaitingList, new_place, took_ticket
+from tests.interleaving import Interleaved
 from tests.native import NativeThread, outcomes
 from tests.support import wait_until
 
@@ -119,58 +120,42 @@ def test_it_says_who_holds_it() -> None:
     assert (lock.holder, lock.holder_hub) == (getcurrent(), get_hub())
 
 
-def test_a_release_between_the_look_and_the_wait_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who joins the line right after the holder looked at it finds the lock free."""
+def test_a_release_between_the_look_and_the_wait_is_seen() -> None:
+    """Code that joins the list right after the holder looked at it finds the lock free."""
     lock = Lock()
     lock.acquire()
-    join = lock._line.join
-
-    def release_then_join(place: GreenletPlace) -> None:
-        lock.release()  # it looks at the line before the place is in it
-        join(place)
-
-    monkeypatch.setattr(type(lock._line), "join", lambda _, place: release_then_join(place))
+    lock._waiting = Interleaved(before=lock.release)
     assert lock.acquire(timeout=5) is True
 
 
-def test_a_release_between_joining_and_the_second_look_is_seen(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Who is in line when the holder looks is handed the lock, and does not miss that."""
+def test_a_release_between_joining_and_the_second_look_is_seen() -> None:
+    """Code that is in the list when the holder looks is handed the lock, and does not miss that."""
     lock = Lock()
     lock.acquire()
-    join = lock._line.join
-
-    def join_then_release(place: GreenletPlace) -> None:
-        join(place)
-        lock.release()
-
-    monkeypatch.setattr(type(lock._line), "join", lambda _, place: join_then_release(place))
+    lock._waiting = Interleaved(after=lock.release)
     assert lock.acquire(timeout=5) is True
     assert lock.locked()
 
 
-def test_who_joins_after_the_last_look_but_before_it_is_free_is_not_forgotten(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The holder frees it and looks again: the one who came in between gets it."""
+def test_code_that_joins_after_the_last_look_but_before_it_is_free_is_not_forgotten() -> None:
+    """The holder frees it and looks again: the code that came in between gets it."""
     lock = Lock()
     lock.acquire()
-    take_first = lock._line.take_first
-    came: list[GreenletPlace] = []
+    late = new_place()
+    late.ticket = [True]
 
-    def nobody_then_somebody(_: object) -> Any:
-        if came:
-            return take_first()
-        came.append(GreenletPlace())
-        lock._line.join(came[0])
-        assert not lock._native.acquire(False)
-        return None
+    class NobodyThenSomebody(WaitingList):
+        def __iter__(self) -> Iterator[Any]:
+            looked = list(super().__iter__())
+            if late not in looked and late.ticket:
+                self.append(late)
+                assert not lock._native.acquire(False)
+            return iter(looked)
 
-    monkeypatch.setattr(type(lock._line), "take_first", nobody_then_somebody)
+    lock._waiting = NobodyThenSomebody()
     lock.release()
-    came[0].wait(5)
-    assert came[0].taken
+    assert late.wait(5) is True
+    assert not took_ticket(late)
     assert lock.locked()
 
 

@@ -11,7 +11,7 @@ import gevent
 import pytest
 
 from kazoo_gevent_patch.handler.queues import Queue
-from kazoo_gevent_patch.loop.waiters import GreenletPlace
+from tests.interleaving import Interleaved
 from tests.native import NativeThread, outcomes
 
 KINDS: list[Callable[..., Any]] = [NativeThread, gevent.spawn]
@@ -61,18 +61,10 @@ def test_who_is_woken_and_killed_at_once_wakes_the_next() -> None:
     assert second.get(timeout=5) == "item"
 
 
-def test_an_item_that_comes_before_the_place_in_line_is_seen(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Who joins the line looks for an item afterwards."""
+def test_an_item_that_comes_before_the_place_in_the_list_is_seen() -> None:
+    """Code that joins the list looks for an item afterwards."""
     queue = Queue()
-    join = queue._line.join
-
-    def put_then_join(_: object, place: GreenletPlace) -> None:
-        NativeThread(queue.put, "item").get()
-        join(place)
-
-    monkeypatch.setattr(type(queue._line), "join", put_then_join)
+    queue._waiting = Interleaved(before=NativeThread(queue.put, "item").get)
     assert queue.get(timeout=5) == "item"
 
 

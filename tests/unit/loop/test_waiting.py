@@ -7,7 +7,7 @@ import threading
 from gevent import get_hub
 from gevent.hub import Hub
 
-from kazoo_gevent_patch.loop.waiting import call_in_hub
+from kazoo_gevent_patch.loop.hubs import call_in_hub
 
 
 def test_news_for_an_event_loop_that_is_being_destroyed_are_dropped() -> None:

@@ -9,9 +9,10 @@ import gevent
 import pytest
 from gevent import get_hub
 
-from kazoo_gevent_patch.loop.waiting import Waiter
+from kazoo_gevent_patch.loop.waiting import WaitingList, new_place
 from kazoo_gevent_patch.wire.selector import Selector
 from kazoo_gevent_patch.wire.wake_channel import wake_channel
+from tests.interleaving import Interleaved
 from tests.support import wait_until
 
 FAR_MORE_THAN_A_SOCKET_PAIR_HOLDS = 100_000
@@ -54,23 +55,25 @@ def test_a_closed_channel_raises_what_a_socket_raises() -> None:
             call()
 
 
-def test_a_slow_sender_wakes_whomever_it_takes_out() -> None:
+def test_a_slow_sender_wakes_the_place_that_it_found() -> None:
     """The reader has meanwhile found the byte by itself, and waits for the next one."""
     reader, writer = wake_channel()
-    first: Waiter[Any] = Waiter()
-    later: Waiter[Any] = Waiter()
+    first, later = new_place(), new_place()
 
-    class Overtaken(list[Any]):
-        def pop(self, *_: Any) -> Any:
-            reader.waiters.clear()
-            reader.recv(1)
-            reader.waiters.append(later)
-            return super().pop()
+    class Overtaken(WaitingList):
+        def wake(self, place: Any, news: object = True) -> None:
+            if place is first:
+                self.clear()
+                reader.recv(1)
+                self.append(later)
+                writer.send(b"y")
+            super().wake(place, news)
 
-    reader.waiters = reader._channel.waiters = Overtaken([first])
+    waiting = reader.waiting = reader._channel.waiting = Overtaken()
+    waiting.append(first)
     writer.send(b"x")
     with gevent.Timeout(5):
-        later.get()
+        assert later.wait(None) is True
 
 
 def test_closing_wakes_the_greenlet_that_selects() -> None:
@@ -89,20 +92,11 @@ def test_select_times_out_on_a_silent_channel() -> None:
     assert Selector().select([reader], [], [], 0.01) == ([], [], [])
 
 
-@pytest.mark.parametrize("moment", ["before the look", "after the registration"])
+@pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_byte_sent_at_the_worst_moment_is_seen(moment: str) -> None:
-    """Forced interleaving: a byte sent just before or after the reader registers wakes it."""
+    """Forced interleaving: a byte sent just before or after the reader joins wakes it."""
     reader, writer = wake_channel()
-
-    class Interleaved(list[Any]):
-        def append(self, waiter: Any) -> None:
-            if moment == "before the look":
-                writer.send(b"x")
-            super().append(waiter)
-            if moment == "after the registration":
-                writer.send(b"x")
-
-    reader.waiters = reader._channel.waiters = Interleaved()
+    reader.waiting = reader._channel.waiting = Interleaved(**{moment: lambda: writer.send(b"x")})
     assert gevent.spawn(reader.recv, 1).get(timeout=5) == b"x"
 
 
