@@ -1,4 +1,4 @@
-"""The tested versions: every pair of versions of two things meets in at least one cell."""
+"""The tested versions. At least one cell tests any two versions of two things together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Cell(NamedTuple):
 
     @property
     def pairs(self) -> set[frozenset[tuple[str, str]]]:
-        """Return every two of the cell's versions."""
+        """Return each pair of the cell's versions."""
         return set(map(frozenset, combinations(self._asdict().items(), 2)))
 
 

@@ -24,17 +24,18 @@ _TEXT: Final = """\
 
 <!-- Made by `nox -s table` from versions.json. -->
 
-Each line is one run of the suite, with the package installed from its wheel, on a real ZooKeeper.
-Every two versions of two columns meet in at least one line. The lower bounds of the package are
-the oldest versions here; newer releases than the newest are allowed, and not tested yet.
+Each line is one run of the tests on a real ZooKeeper, with the package installed from its wheel.
+Take any two versions from two different columns: at least one line tests them together, unless they
+are named below the table. The oldest versions here are the lower bounds of the package. Newer
+releases than the newest ones here are allowed, but not tested yet.
 
 {table}
 
-What does not go together:
+Some versions do not work together:
 
 {impossible}
 
-`nox -s cell` runs all lines for which there is an interpreter and names those it leaves out;
+`nox -s cell` runs each line whose interpreter is installed, and names the lines that it leaves out.
 `nox -s table` writes this page.
 """
 
