@@ -1,4 +1,4 @@
-"""What must hold of a run, whatever was broken in it: each check lists what does not."""
+"""What must be true of a run, whatever faults it had. Each check lists what is not true."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Evidence:
 
 
 def creates(evidence: Evidence) -> Iterator[str]:
-    """Every acknowledged create is there, and nothing that failed or that nobody asked for."""
+    """Every acknowledged create is there, and no create that failed or was not asked for."""
     acknowledged = set(evidence.history.keys("create", ACKNOWLEDGED))
     possible = acknowledged | set(evidence.history.keys("create", UNKNOWN))
     for path in sorted(acknowledged - set(evidence.remains.created)):
@@ -71,7 +71,7 @@ def creates(evidence: Evidence) -> Iterator[str]:
 
 
 def counters(evidence: Evidence) -> Iterator[str]:
-    """A counter has the acknowledged increments, and at most those whose outcome is unknown."""
+    """A counter has all acknowledged increments, and besides at most those of unknown outcome."""
     acknowledged = Counter(evidence.history.keys("increment", ACKNOWLEDGED))
     unknown = Counter(evidence.history.keys("increment", UNKNOWN))
     for path in sorted({*acknowledged, *unknown, *evidence.remains.counters}):
@@ -83,7 +83,7 @@ def counters(evidence: Evidence) -> Iterator[str]:
 
 
 def items(evidence: Evidence) -> Iterator[str]:
-    """An item whose put was acknowledged is in the queue, or somebody has consumed it."""
+    """An item whose put was acknowledged is in the queue, or was consumed."""
     history = evidence.history
     there = set(evidence.remains.queued)
     put = set(history.keys("put", ACKNOWLEDGED))
@@ -95,7 +95,7 @@ def items(evidence: Evidence) -> Iterator[str]:
 
 
 def holders(evidence: Evidence) -> Iterator[str]:
-    """Nobody believed that he held a lock while another did, both with their sessions alive.
+    """No two holders of a lock believed in it at the same time, with both their sessions alive.
 
     Clocks cannot show it: two processes' beliefs are to be compared while one of them stands
     still. The order of transactions can. A holder believed from the transaction `first`, the
@@ -174,14 +174,14 @@ def watches(evidence: Evidence) -> Iterator[str]:
 
 
 def errors(evidence: Evidence) -> Iterator[str]:
-    """No other class of error was seen than is allowed, by a caller or by nobody."""
+    """Only allowed classes of errors were seen, by callers or elsewhere."""
     for name, times in sorted(evidence.history.errors().items()):
         if name not in evidence.allowed:
             yield f"{name} was seen {times} times"
 
 
 def activity(evidence: Evidence) -> Iterator[str]:
-    """Something of every kind was done, and something was held: else the rest says nothing."""
+    """The run did every kind of operation and held locks; if not, the other checks say nothing."""
     history = evidence.history
     for kind in KINDS:
         if not history.keys(kind, ACKNOWLEDGED):

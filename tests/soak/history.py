@@ -141,7 +141,7 @@ class History:
         return UNKNOWN if returned is None else returned.outcome
 
     def errors(self) -> dict[str, int]:
-        """Return how often each class of error was seen, by a caller or by nobody."""
+        """Return how often each class of error was seen, by a caller or elsewhere."""
         counts: defaultdict[str, int] = defaultdict(int)
         for returned in self.returned.values():
             if returned.error:
