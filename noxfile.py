@@ -29,7 +29,7 @@ SUITE = [
     "tests/process/test_gunicorn.py",
     "tests/process/test_orders.py",
     "tests/process/test_plugin.py",
-    # What is left out tests the tests, or takes its time on what no version changes.
+    # The suite leaves out tests of the tests, and slow tests that no version affects.
     "--ignore=tests/server/test_faults.py",
     "--ignore=tests/server/test_harness.py",
     "--ignore=tests/unit/test_docs.py",

@@ -1,4 +1,4 @@
-"""What mkdocs does besides: shows the files that pages link to, and the measured figures.
+"""Hooks for mkdocs: they show the files that pages link to, and the measured figures.
 
 The pages link to tests and sources by paths in the repository. The built site has no
 repository beside it, so each file that is linked becomes a page of the site: a README as it
@@ -61,7 +61,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let names of tests break, and mkdocs know of the anchors of lines, which are code to it."""
+    """Let names of tests wrap, and tell mkdocs the anchors of lines of code."""
     html = _TEST.sub(lambda match: match[0].replace("_", "_<wbr>"), html)
     if page.file.src_uri.startswith("source/") and page.present_anchor_ids is not None:
         page.present_anchor_ids |= set(re.findall(r'id="(__codelineno-[\d-]+)"', html))

@@ -44,7 +44,7 @@ def zookeeper_hosts() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def own_servers() -> None:
-    """Skip where no server can be started because the run is to use those of `ZK_HOSTS`."""
+    """Skip if the run uses the servers of `ZK_HOSTS`, and so cannot start one."""
     if os.environ.get("ZK_HOSTS") and not debian.is_installed():
         pytest.skip("needs a ZooKeeper of its own, and ZK_HOSTS names a shared one")
 

@@ -1,4 +1,4 @@
-"""A proxy that lets what a server says through a byte at a time."""
+"""A proxy that passes on what a server sends one byte at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOOK_AROUND = 0.05
 
 
 class DribblingProxy:
-    """Stands on a loopback port before a server, and serves one connection after the other."""
+    """Listens on a loopback port in front of a server, and serves one connection at a time."""
 
     def __init__(self, server: tuple[str, int], interval: float) -> None:
         self._server = server
@@ -21,7 +21,7 @@ class DribblingProxy:
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.dribbled = 0
-        """Bytes of the server's that went through."""
+        """The number of the server's bytes that went through."""
 
     def __enter__(self) -> DribblingProxy:
         self._thread.start()

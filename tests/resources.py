@@ -31,7 +31,7 @@ class Resources:
     memory: int
 
     def counts(self) -> dict[str, int]:
-        """Return what has to be the same, to the last one: all but the memory and its blocks."""
+        """Return the counts that must not change at all: all but the memory and its blocks."""
         numbers = asdict(self)
         del numbers["memory"], numbers["blocks"]
         return numbers

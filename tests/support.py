@@ -24,7 +24,7 @@ def wait_until(
     sleep: Callable[[float], object] = time.sleep,
     message: str | Callable[[], str] = "the condition did not come true",
 ) -> T:
-    """Return the predicate's first true value; fail when none comes in time."""
+    """Return the first true value of the predicate; fail if there is none in time."""
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
         if time.monotonic() > deadline:

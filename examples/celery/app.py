@@ -40,7 +40,7 @@ zk = KazooClient(os.environ.get("ZK_HOSTS", "127.0.0.1:2181"))
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def connect(**_: Any) -> None:
-    """Start the client once: with -P prefork in the parent, whose children inherit it."""
+    """Start the client once. With -P prefork the parent starts it, and the children inherit it."""
     zk.start()
 
 
@@ -52,7 +52,7 @@ def disconnect(**_: Any) -> None:
 
 @app.task  # type: ignore[untyped-decorator]
 def increment() -> dict[str, Any]:
-    """Increment the counter that all tasks share; tell the number, and who did it."""
+    """Increment the counter that all tasks share; return the number and which process did it."""
     zk.retry(zk.ensure_path, COUNTER)
     with zk.Lock("/example-celery/lock"):
         number = int(zk.get(COUNTER)[0] or 0) + 1

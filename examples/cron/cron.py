@@ -1,8 +1,8 @@
 """Runs jobs on a schedule in one of many processes: the leader, which is elected.
 
-A tick of a job is run at most once, whatever happens to leaders: who wants to run it first
-writes its number over that of the last one, in a node, and names the node's version. Of two
-that try, ZooKeeper lets one through.
+A tick of a job runs at most once, whatever happens to leaders. Before a leader runs a tick, it
+writes the number of the tick into a node, over that of the last one, and names the version of
+the node. If two leaders try, ZooKeeper accepts one write.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Cron:
                 self._stopping.wait(PAUSE)
 
     def _session_changed(self, state: str) -> None:
-        # Whoever does not hear from ZooKeeper may have lost the election without knowing.
+        # A leader that does not hear from ZooKeeper may have lost the election without knowing.
         if state != KazooState.CONNECTED:
             self._deposed.set()
 

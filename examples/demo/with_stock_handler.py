@@ -1,4 +1,4 @@
-"""Runs app.py behind what people write by hand: kazoo's own gevent handler for every client."""
+"""Runs app.py as people do by hand: with kazoo's own gevent handler for every client."""
 
 import gevent.monkey
 

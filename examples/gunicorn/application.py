@@ -1,4 +1,4 @@
-"""An ordinary kazoo application behind gunicorn: it knows nothing of gevent.
+"""An ordinary kazoo application behind gunicorn, without any gevent code.
 
 Every worker registers an ephemeral node and takes turns at a lock; a request tells which
 workers there are and how often the counter was incremented.
@@ -29,7 +29,7 @@ zk.start()
 
 
 def register() -> None:
-    """Have this worker among the registered ones, in whatever session it has now."""
+    """Register this worker in the session that it has now."""
     zk.ensure_path("/example-gunicorn/workers")
     with suppress(NodeExistsError):
         zk.create(f"/example-gunicorn/workers/{os.getpid()}", ephemeral=True)

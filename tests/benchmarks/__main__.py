@@ -103,7 +103,7 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Measure, print and write; return 1 when a contender did not do what it was known to do."""
+    """Measure, print and write; return 1 if a contender hung or failed that is not known to."""
     began = time.monotonic()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Set even where it was ignored, as in a job that a script runs in the background.

@@ -1,4 +1,4 @@
-"""Who is measured: how each prepares its process, and the module that puts it to work."""
+"""The contenders that are measured: each has a way to prepare its process, and a module."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Final
 
 @dataclass(frozen=True)
 class Contender:
-    """A client in a way of using it."""
+    """One client, and one way to use it."""
 
     name: str
     module: str
     """The module of this package that does the workloads."""
     prepare: Callable[[], None]
-    """What a program that uses the client so does at its top."""
+    """What a program does at its top to use the client in this way."""
     about: str
 
 

@@ -1,7 +1,7 @@
 """How late another greenlet, or thread, of the process is while a client is busy.
 
-kazoo's own handlers issue reads no faster than they are answered: with them there are never
-many in flight, and of these workloads only the flood compares them.
+kazoo's own handlers issue reads no faster than the server answers them. So they never have many
+reads in flight, and only the flood compares them with this package.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Ticker:
     """Sleeps over and over, in a greenlet or thread of its own, and notes how late it wakes up.
 
     It does so in ``with`` blocks, of which there may be several. While Python's garbage
-    collector looks for cycles nothing else of the process runs, so that is timed as well. And
-    how late it was by the process's own doing is noted apart: without those collections, and
-    no more than the CPU time that the process got, for the machine may have been busy.
+    collector looks for cycles, nothing else in the process runs, so the ticker times the
+    collections too. It also notes how late the process itself made it: without the
+    collections, and at most the CPU time of the process, because the machine may be busy.
     """
 
     def __init__(self, handler: Any) -> None:

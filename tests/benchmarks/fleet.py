@@ -1,4 +1,4 @@
-"""Many clients in one process: what they take, and whether they stay connected."""
+"""Many clients in one process: what they cost, and whether they stay connected."""
 
 from __future__ import annotations
 

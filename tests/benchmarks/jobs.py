@@ -1,4 +1,4 @@
-"""What the parent asks of a worker. Imports nothing that a worker's memory would show."""
+"""The jobs that the parent gives to a worker. It imports nothing that would cost memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 SESSION_TIMEOUT: Final = 10.0
-"""Seconds, of every client: kazoo's and aiozk's default."""
+"""The session time-out of every client, in seconds: the default of kazoo and aiozk."""
 
 DATA: Final = b"x" * 128
 LARGE_DATA: Final = b"x" * (1 << 20)

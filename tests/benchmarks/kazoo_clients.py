@@ -13,7 +13,7 @@ from tests.benchmarks.jobs import SESSION_TIMEOUT
 
 @contextmanager
 def started(hosts: str, **options: Any) -> Iterator[Any]:
-    """Give a client with a session; whoever made the process chose its handler."""
+    """Give a client with a session; the contender has chosen its handler."""
     client = KazooClient(hosts, timeout=SESSION_TIMEOUT, **options)
     client.start(timeout=2 * SESSION_TIMEOUT)
     try:

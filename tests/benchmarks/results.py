@@ -1,4 +1,4 @@
-"""What was measured, and what that says about the targets."""
+"""The measurements, and whether they meet the targets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Results:
     samples: dict[tuple[str, str], dict[int, Metrics]] = field(default_factory=dict)
     hung: set[tuple[str, str]] = field(default_factory=set)
     failed: dict[tuple[str, str], str] = field(default_factory=dict)
-    """How those failed that did."""
+    """The failures, by workload and contender."""
 
     def add(self, workload: str, contender: str, round_number: int, metrics: Metrics) -> None:
         """Keep what one measurement yielded."""
@@ -58,7 +58,7 @@ class Results:
         return Summary.of(list(values.values())) if values else None
 
     def unexpected(self) -> set[tuple[str, str]]:
-        """Return where a contender hung or failed that is not known to."""
+        """Return the cases in which a contender hung or failed and is not known to."""
         known = {(workload.name, workload.breaks) for workload in WORKLOADS}
         return (self.hung | self.failed.keys()) - known
 

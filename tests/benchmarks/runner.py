@@ -23,7 +23,7 @@ class TimeIsUpError(RuntimeError):
 
 
 class Runner:
-    """Makes measurements one after the other, and keeps what comes of them."""
+    """Makes measurements one after the other, and keeps the results."""
 
     def __init__(
         self, known_servers: Mapping[str, servers.Server], limits: Limits, ends: float

@@ -30,7 +30,7 @@ _TIMEOUT: Final = 30.0
 
 
 class LostError(RuntimeError):
-    """A server answers no more: what was measured since then is its failure, nobody else's."""
+    """The server no longer answers: it has failed, and no contender has."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _with_nodes(hosts: str, *, is_own: bool) -> Iterator[Server]:
 
 
 def check(server: Server) -> None:
-    """Raise ``LostError`` if the server takes no session."""
+    """Raise ``LostError`` if the server accepts no session."""
     with _session(server):
         pass
 

@@ -1,4 +1,4 @@
-"""What ours is to reach, by itself or against another contender."""
+"""The targets of this package, by itself or against another contender."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
-# Before the contender patches anything: this connection is not its business.
+# Before the contender patches anything, which must not reach this connection.
 from multiprocessing.connection import Client
 
 from tests.benchmarks.contenders import by_name

@@ -1,4 +1,4 @@
-"""What is measured: how much of it, of whom, and how often."""
+"""The workloads: what each measures, how much of it, with which contenders, and how often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real gunicorn, started for a test, and the application that the tests have it serve."""
+"""A real gunicorn, started for a test, and the application that it serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry example, served for a test, and those who look at it."""
+"""The registry example, served for a test, and its readers."""
 
 from __future__ import annotations
 

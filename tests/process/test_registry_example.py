@@ -1,4 +1,4 @@
-"""The registry example shows who is alive, to hundreds at once, and lets go of all of it."""
+"""The registry example shows live workers to hundreds of readers, and frees everything."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ class Page:
 def test_a_killed_worker_vanishes_and_its_successor_appears(
     browser: Chrome, tmp_path: Path, zookeeper_hosts: str, chroot: str
 ) -> None:
-    """The page says who went and who leads; it survives the death of the worker it came from."""
+    """The page shows departures and the leader; it outlives the worker that served it."""
     with serving(tmp_path, zookeeper_hosts + chroot, workers=WORKERS) as server:
         page = Page(browser, server)
         page.wait_until(lambda: page.text("status") == "Live" and len(page.workers()) == WORKERS)

@@ -1,4 +1,4 @@
-"""Clients on both handlers, so that a claimed equality is a tested one."""
+"""Clients on both handlers, so that the tests prove that both behave alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who one is and what one may do: SASL, digest authentication and access control lists."""
+"""Authentication and permissions: SASL, digest authentication and access control lists."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_digest_may_be_added_before_the_start(make_client: MakeClient, path: s
 
 
 def test_an_unknown_scheme_loses_the_session(make_client: MakeClient) -> None:
-    """AuthFailedError for who added it; later requests are refused. A wrong type is a TypeError."""
+    """add_auth raises AuthFailedError; later requests are refused. A wrong type is a TypeError."""
     client = make_client()
     with pytest.raises(TypeError):
         client.add_auth("digest", ("bob", "secret"))

@@ -54,7 +54,7 @@ class Evidence:
     history: History
     remains: Remains
     lives: Sequence[Life]
-    """Of the nodes that make somebody a holder, by the servers' own account."""
+    """The lives of the nodes that make a client a holder, from the servers' own logs."""
     session_timeout: float
     allowed: Collection[str]
     """The classes of errors that may be seen."""
@@ -97,13 +97,13 @@ def items(evidence: Evidence) -> Iterator[str]:
 def holders(evidence: Evidence) -> Iterator[str]:
     """No two holders of a lock believed in it at the same time, with both their sessions alive.
 
-    Clocks cannot show it: two processes' beliefs are to be compared while one of them stands
-    still. The order of transactions can. A holder believed from the transaction `first`, the
-    last that its client had seen, to `last`, its last write before the release. It is enough
-    that its node (the guard) was there all the while, and that the guards of earlier holders,
-    which are lower, had gone by `first`: they do not come back.
-    A session ends by a transaction too, which ends its guards. A holder whose guard went so is
-    excused from then on: it could not know, and no longer has its session.
+    Clocks cannot prove it, because one of the two processes may stand still. The order of
+    transactions can. A holder believed in the lock from the transaction `first`, the last that
+    its client had seen, to `last`, its last write before the release. Two things suffice: its
+    node (the guard) existed all that time, and the guards of earlier holders, which are lower,
+    were gone by `first`, because they do not come back.
+    The end of a session is a transaction too, which ends the session's guards. It excuses a
+    holder from then on: the holder could not know, and no longer has its session.
     """
     history = evidence.history
     tokens = {(held.guard, held.token) for held in history.held}

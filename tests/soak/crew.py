@@ -72,7 +72,7 @@ class Crew:
         self._seen[watcher] = set(children)
 
     def work(self, stop: Path) -> None:
-        """Let everybody work until the file is there."""
+        """Let the workers work until the file is there."""
         next_sample = 0.0
         while not stop.exists():
             if time.monotonic() >= next_sample:
@@ -80,11 +80,11 @@ class Crew:
                 next_sample = time.monotonic() + _SAMPLE_INTERVAL
             for client in self._clients:
                 if client.client_state == KeeperState.CLOSED:
-                    client.start_async()  # kazoo gave it up, as no application would leave it
+                    client.start_async()  # as an application would: kazoo gave it up
             time.sleep(_POLL_INTERVAL)
 
     def finish(self) -> None:
-        """Let everybody end his turn; then see that all are connected and see the last change."""
+        """Let the workers end; then wait until all are connected and see the last change."""
         self._is_over = True
         deadline = time.monotonic() + _LAST_TURN_TIMEOUT
         for name, task in self._tasks.items():
@@ -108,7 +108,7 @@ class Crew:
                     operation.outcome = FAILED
 
     def _wait(self, predicate: Callable[[], bool]) -> None:
-        """Wait in vain if need be: the checks tell what was not so in time."""
+        """Wait for a time; the checks find what was not reached in time."""
         deadline = time.monotonic() + self._patience
         while not predicate() and time.monotonic() < deadline:
             time.sleep(_POLL_INTERVAL)
@@ -134,7 +134,7 @@ def _connected(
         client.start(_START_TIMEOUT)
     yield list(listeners)
     for client, listener in listeners.items():
-        client.remove_listener(listener)  # that the connection ends now is no fault's work
+        client.remove_listener(listener)  # no fault ends the connection now
         client.stop()
         client.close()
 

@@ -28,7 +28,7 @@ class Network:
         self._ports = [self._control_port + 1 + number for number in range(len(targets))]
         self._process = self._spawn(targets, seed, log)
         try:
-            # Listening to orders is the last that it begins to do.
+            # It begins to listen to orders last.
             self._control = self._connect(log)
         except BaseException:
             children.kill(self._process)
@@ -59,7 +59,7 @@ class Network:
         self._order("orphan", None)
 
     def doom(self, share: float) -> None:
-        """Have a share of the connections that there are cut within a frame."""
+        """Cut a share of the open connections within a frame."""
         self._order("doom", None, share)
 
     def _order(self, method: str, server: int | None, *arguments: object) -> None:

@@ -38,5 +38,5 @@ def initial() -> list[str]:
 
 
 def is_guard(path: str) -> bool:
-    """Return whether the node makes somebody a holder."""
+    """Return whether the node makes a client a holder."""
     return path.startswith((f"{LOCKS}/", f"{TAKEN}/"))

@@ -76,7 +76,7 @@ class Front:
             link.orphan()
 
     def doom(self, share: float) -> None:
-        """Choose connections that there are to be cut within a frame."""
+        """Choose some of the open connections, which are to be cut within a frame."""
         for link in self._links:
             link.doom(share)
 

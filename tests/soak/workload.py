@@ -54,7 +54,7 @@ class Worker:
         return f"{self.name}-{next(self._serials):06}"
 
     def create(self) -> None:
-        """Create a node that nobody else creates."""
+        """Create a node that no other worker creates."""
         path = f"{paths.CREATED}/{self.name}/{self._unique()}"
         with self._operation("create", path):
             self._client.create(path)

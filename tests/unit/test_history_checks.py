@@ -126,7 +126,7 @@ def test_items(good: Evidence, queued: set[str]) -> None:
 
 
 def test_an_item_whose_consumption_failed_must_still_be_there(good: Evidence) -> None:
-    """Only who consumed it may have removed it."""
+    """Only the worker that consumed it may have removed it."""
     did(good, "put", "other")
     did(good, "take", "other", FAILED, "NoNodeError")
     assert broken(good) == ["items"]
@@ -145,7 +145,7 @@ def test_two_holders_of_one_lock_though_the_first_session_ended_later(good: Evid
 
 @pytest.mark.parametrize(("path", "token"), [(FIRST, b"one"), (ITEM, b"me")])
 def test_a_guard_that_was_deleted_under_its_holder(good: Evidence, path: str, token: bytes) -> None:
-    """Whoever comes next can hold the lock too."""
+    """The next client in line can hold the lock too."""
     held = next(held for held in good.history.held if held.guard == path)
     assert broken(guards(good, Life(path, token, 1, 9, held.last))) == ["holders"]
 

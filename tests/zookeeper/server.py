@@ -22,7 +22,7 @@ _STOP_TIMEOUT = 10.0
 _ANSWER_TIMEOUT = 5.0
 # A server that is just coming up can lose a question.
 _EARLY_ANSWER_TIMEOUT = 0.5
-# How often other ports are tried when somebody takes one between the choice and the start.
+# How often other ports are tried if another program takes one between choice and start.
 START_TRIES = 5
 _POLL_INTERVAL = 0.02
 _LOG_TAIL_LINES = 40
@@ -40,7 +40,7 @@ class StartError(RuntimeError):
 
 
 class PortTakenError(StartError):
-    """A server did not come up because somebody else has one of its ports."""
+    """A server did not come up because another program has one of its ports."""
 
 
 class ZooKeeper:
@@ -171,7 +171,7 @@ class ZooKeeper:
         """Make the server stand still: it keeps its connections and answers nothing."""
         process = self._running()
         process.send_signal(signal.SIGSTOP)
-        # Until it has stopped it can still answer. The status is left to whoever waits for an end.
+        # Until it has stopped it can still answer. WNOWAIT leaves the status to a later wait.
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:

@@ -1,4 +1,4 @@
-"""Who is there: this worker's node in ZooKeeper, and the live list of everybody's."""
+"""The members: this worker's node in ZooKeeper, and the live list of all nodes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Membership:
         self._client.start_async()
 
     def leave(self) -> None:
-        """Close the session, with which the node vanishes for everybody at once."""
+        """Close the session, and with it the node, which all workers see at once."""
         self.has_left = True
         self._publish()
         self._client.stop()

@@ -121,7 +121,7 @@ class _Conversation:
         for request in requests:
             xid, kind = struct.unpack_from("!ii", request)
             if kind == _PING and self._swallowed_perhaps:
-                # Who answers heartbeats and never the request is, to any client, just slow.
+                # To any client, a peer that answers heartbeats and never the request is just slow.
                 continue
             held += self._attacked(_answer(xid, kind, request))
             answered += kind == _GET_DATA
