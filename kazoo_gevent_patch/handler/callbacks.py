@@ -15,6 +15,7 @@ from gevent.hub import Hub
 
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.loop.hubs import call_in_hub, hub_of_this_thread, is_own_thread
+from kazoo_gevent_patch.loop.signals import runs_callbacks
 from kazoo_gevent_patch.loop.waiting import TimeSlice, WaitingList
 from kazoo_gevent_patch.stalls import watch as stalls
 
@@ -202,6 +203,9 @@ class CallbackQueue:
         except (Exception, gevent.Timeout):
             log.exception("Exception in a callback")
         return callback
+
+
+runs_callbacks.add(CallbackQueue._run_one.__code__)
 
 
 class Completions(Protocol):

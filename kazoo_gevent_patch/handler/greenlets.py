@@ -17,6 +17,7 @@ from kazoo_gevent_patch.loop.hubs import (
     hub_to_wait_in,
     is_own_thread,
 )
+from kazoo_gevent_patch.loop.signals import Sheltered
 from kazoo_gevent_patch.weak import IdentitySet
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _living = IdentitySet()
 """The greenlets that handlers started in this process, or in one that it was forked from."""
 
 
-class HandlerGreenlet(_Greenlet):
+class HandlerGreenlet(_Greenlet, Sheltered):
     """A greenlet with the methods of a thread that code for kazoo's default handler uses.
 
     As with a thread, what it does goes on in one process only: in a forked child it is ended

@@ -22,6 +22,7 @@ from kazoo_gevent_patch.handler.queues import Queue
 from kazoo_gevent_patch.handler.result import AsyncResult
 from kazoo_gevent_patch.loop.forks import mark, notice_fork
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread, is_own_thread, sleep
+from kazoo_gevent_patch.loop.signals import guard
 from kazoo_gevent_patch.loop.threads import NativeThread, hub_bound_to_thread, this_thread
 from kazoo_gevent_patch.stalls import watch as stalls
 from kazoo_gevent_patch.stalls.judge import WatchedClient
@@ -117,6 +118,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         notice_fork()
         if self._running:
             return
+        guard()
         self.hub = self.home = hub_bound_to_thread()
         self.thread = this_thread()
         self._running = True

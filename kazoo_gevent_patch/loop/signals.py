@@ -1,0 +1,129 @@
+"""Keeps what the handler of a signal raises out of code that must not be cut off.
+
+Python calls the handler of a signal in whatever runs in the main thread: with threads that is the
+main thread's code, with greenlets any greenlet, or the hub. An exception of the handler would then
+be raised at any line of the connection greenlet or of a callback worker, and lose what that line
+had in its hands: a request, a wake-up, the client. To mend that line by line cannot be shown
+right. So it does not come there:
+
+**What a handler raises is raised in the main greenlet, and never in the hub, in a greenlet that a
+kazoo handler started, or in a line of this package.**
+
+The handler itself runs at once, as ever; only the exception goes another way, as gevent's hub
+sends a ``KeyboardInterrupt`` to the main greenlet. If it comes in code of the program, such as a
+callback, the main greenlet has it at once, and the callback goes on afterwards, as a thread would.
+If it comes in code of this package or of kazoo, the main greenlet has it when the hub runs next.
+
+For that ``_signal.signal`` and ``_signal.getsignal``, which those of ``signal`` call, put a guard
+round each handler and take it off again: a program sees its own handlers. (trio does it for
+``SIGINT``, whose handler it owns. The ways not taken are repairing after the fact, which needs
+to know each list and each order of steps in kazoo, and masking signals, which costs two system
+calls a request.)
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from types import FrameType
+from typing import Any, Final
+
+from gevent import getcurrent
+from gevent.hub import Hub
+
+from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
+
+_PACKAGE: Final = __name__.partition(".")[0]
+_LIBRARIES: Final = (_PACKAGE, "kazoo")
+
+runs_callbacks: set[Any] = set()
+"""The code objects of the functions of this package that call the program's code."""
+
+
+class Sheltered:
+    """A base for greenlets in which no exception of a signal's handler is raised."""
+
+    __slots__ = ()
+
+
+class _Guarded:
+    """A signal's handler, and where its exceptions go."""
+
+    __slots__ = ("handler",)
+
+    def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
+        self.handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> Any:
+        hub = hub_of_this_thread()
+        if hub is None or not _is_sheltered(hub, frame):
+            return self.handler(number, frame)
+        try:
+            return self.handler(number, frame)
+        except BaseException as error:
+            _raise_in_main_greenlet(hub, error, at_once=_is_the_programs(hub, frame))
+
+
+def _is_sheltered(hub: Hub, frame: FrameType | None) -> bool:
+    current = getcurrent()
+    return current is hub or isinstance(current, Sheltered) or _top_package(frame) == _PACKAGE
+
+
+def _is_the_programs(hub: Hub, frame: FrameType | None) -> bool:
+    """Return whether the signal came in code of the program that a greenlet of ours runs."""
+    if getcurrent() is hub:
+        return False
+    while frame is not None:
+        if _top_package(frame) in _LIBRARIES:
+            return frame.f_code in runs_callbacks
+        frame = frame.f_back
+    return True
+
+
+def _top_package(frame: FrameType | None) -> str:
+    return "" if frame is None else str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+def _raise_in_main_greenlet(hub: Hub, error: BaseException, *, at_once: bool) -> None:
+    if at_once:
+        hub.handle_system_error(type(error), error, error.__traceback__)
+    else:
+        loop: Any = hub.loop
+        main: Any = hub.parent
+        loop.run_callback(main.throw, type(error), error, error.__traceback__)
+
+
+def _guarded(handler: Any) -> Any:
+    return _Guarded(handler) if callable(handler) else handler
+
+
+def _bare(handler: Any) -> Any:
+    return handler.handler if isinstance(handler, _Guarded) else handler
+
+
+_signal: Any = import_module("_signal")
+_set, _get = _signal.signal, _signal.getsignal
+
+
+def _set_guarded(number: int, handler: Any, /) -> Any:
+    return _bare(_set(number, _guarded(handler)))
+
+
+def _get_bare(number: int, /) -> Any:
+    return _bare(_get(number))
+
+
+def guard() -> None:
+    """Put a guard round the handlers of signals, those that are installed and those to come.
+
+    Does nothing where it is done, or outside the main thread, in which Python runs them all.
+    """
+    if _signal.signal is _set_guarded or threading.get_ident() != threading.main_thread().ident:
+        return
+    _signal.signal, _signal.getsignal = _set_guarded, _get_bare
+    for number in signal.valid_signals():
+        handler = _get(number)
+        if callable(handler) and not isinstance(handler, _Guarded):
+            _set(number, _guarded(handler))
