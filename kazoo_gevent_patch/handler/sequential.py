@@ -20,6 +20,7 @@ from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.handler.locks import Lock, RLock
 from kazoo_gevent_patch.handler.queues import Queue
 from kazoo_gevent_patch.handler.result import AsyncResult
+from kazoo_gevent_patch.loop import daemons
 from kazoo_gevent_patch.loop.forks import mark, notice_fork
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread, is_own_thread, sleep
 from kazoo_gevent_patch.loop.signals import guard
@@ -121,6 +122,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         guard()
         self.hub = self.home = hub_bound_to_thread()
         self.thread = this_thread()
+        daemons.remember(self.thread, self.hub)
         self._running = True
         leaving.remember(self)
         for queue in list(self._queues.values()):

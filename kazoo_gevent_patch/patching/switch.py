@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import kazoo_gevent_patch.loop.daemons  # noqa: F401 - its exit handler shall run late
 from kazoo_gevent_patch.loop.forks import ForkSafeLock
 from kazoo_gevent_patch.patching.registry import Registry
 from kazoo_gevent_patch.patching.status import Status, take_status

@@ -239,3 +239,34 @@ def test_the_exit_waits_for_nothing_when_no_callback_is_queued() -> None:
     )
     assert "ends 2" in done.stdout
     assert "the event loop runs" not in done.stdout
+
+
+DAEMON = """
+import gevent, threading
+from kazoo_gevent_patch import patch_all
+patch_all()
+from kazoo.client import KazooClient
+started = threading.Event()
+
+def use(pause):
+    zk = KazooClient("{hosts}", timeout=5)
+    zk.start()
+    started.set()
+    while True:
+        zk.get("/")
+        gevent.sleep(pause)
+
+threading.Thread(target=use, args=({pause},), daemon=True).start()
+started.wait()
+raise SystemExit(7)
+"""
+
+
+@pytest.mark.parametrize("pause", [0, 0.001, 60])
+def test_a_client_in_a_daemon_thread_leaves_the_exit_code_alone(
+    zookeeper_hosts: str, pause: float
+) -> None:
+    """The interpreter kills the thread at any moment; stock gevent then ends in SIGSEGV at times."""
+    for _ in range(8):
+        program = DAEMON.format(hosts=zookeeper_hosts, pause=pause)
+        assert run_python(program, check=False, timeout=30).returncode == 7

@@ -1,0 +1,61 @@
+"""Keeps the event loops of daemon threads out of the interpreter's end.
+
+When the interpreter ends it kills each daemon thread that asks for the lock of the interpreter
+(``PyThread_exit_thread``). That unwinds the thread's C stack, and greenlet's frames on it do not
+stand that: now and then the process ends in SIGSEGV, with any gevent loop in a daemon thread. So
+the loops that clients live in are stopped before: each waits in C, without the interpreter's lock,
+for something that never comes.
+
+This is registered when the package is imported, so that it runs after the exit handlers that the
+program registers afterwards, which may still use a client.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
+
+PARK_TIMEOUT: Final = 1.0
+"""Seconds that the interpreter's exit waits, in total, for the loops of daemon threads."""
+
+
+class Thread(Protocol):
+    """What is asked of the record of a thread."""
+
+    ended: bool
+
+
+_hubs: WeakKeyDictionary[Thread, Any] = WeakKeyDictionary()
+
+
+def remember(thread: Thread, hub: Any) -> None:
+    """Have the exit stop the event loop of the calling thread, unless that is the main thread."""
+    if threading.get_ident() != threading.main_thread().ident:
+        _hubs[thread] = hub
+
+
+def park() -> None:
+    """Stop the event loops, and wait until they stand, at most ``PARK_TIMEOUT`` seconds."""
+    loops = [hub.loop for thread, hub in list(_hubs.items()) if not thread.ended]
+    if not any(loops):
+        return
+    from gevent.monkey import get_original
+
+    new_lock = get_original("_thread", "allocate_lock")
+    never = new_lock()
+    never.acquire()
+    for loop in filter(None, loops):
+        stands = new_lock()
+        stands.acquire()
+
+        def stand_still(stands: Any = stands) -> None:
+            stands.release()
+            never.acquire()
+
+        loop.run_callback_threadsafe(stand_still)
+        stands.acquire(timeout=PARK_TIMEOUT / len(loops))
+
+
+atexit.register(park)
