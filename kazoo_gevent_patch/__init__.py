@@ -34,11 +34,13 @@ _LAZY = {"AsyncResult": "handler.result", "SequentialGeventHandler": "handler.se
 
 
 def __getattr__(name: str) -> object:
-    """Import the classes when they are first asked for: their modules import kazoo."""
+    """Import the classes when they are asked for: their modules import kazoo.
+
+    Each time, because they come anew when the program imports kazoo anew.
+    """
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-    globals()[name] = value
     return value
 
 

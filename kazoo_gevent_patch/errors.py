@@ -7,8 +7,16 @@ class KazooGeventPatchError(Exception):
     """The base of the errors that this package raises as its own."""
 
 
-class UnsupportedKazooError(KazooGeventPatchError):
+class CannotPatchError(KazooGeventPatchError):
+    """Kazoo cannot be patched in this process; the text says why, and what to do."""
+
+
+class UnsupportedKazooError(CannotPatchError):
     """The kazoo that is installed, or imported, is not one that can be patched."""
+
+
+class UnsupportedPlatformError(CannotPatchError):
+    """The interpreter, or the system that it runs on, lacks what this package needs."""
 
 
 class CannotWaitError(KazooGeventPatchError, BlockingSwitchOutError, RuntimeError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from kazoo_gevent_patch.errors import CannotPatchError
 from kazoo_gevent_patch.settings.environment import PATCH
 
 log = logging.getLogger("kazoo_gevent_patch")
@@ -27,6 +28,8 @@ def _switch_on() -> None:
         from kazoo_gevent_patch.patching.switch import patch_all
 
         patch_all()
-    except Exception:
+    except CannotPatchError as error:
         # An error here would come out of gevent.monkey.patch_all().
+        log.error("%s=1, but kazoo could not be patched: %s", PATCH.variable, error)
+    except Exception:
         log.exception("%s=1, but kazoo could not be patched", PATCH.variable)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-import sys
 from collections.abc import Callable
-from functools import cache
-from typing import Any
+from functools import lru_cache
+from inspect import Parameter
+from typing import Any, Final
 
 import gevent
 from gevent import getcurrent
@@ -30,36 +30,58 @@ _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
 
 
+_PARAMETERS: Final = [
+    *("hosts", "timeout", "client_id", "handler", "default_acl", "auth_data", "sasl_options"),
+    *("read_only", "randomize_hosts", "connection_retry", "command_retry"),
+]
+"""What kazoo's constructor takes by position, as far as it matters here."""
+
+
+@lru_cache(maxsize=8)
+def _positions(construct: Callable[..., None]) -> dict[str, int] | None:
+    """Return which argument of the constructor stands where, not counting ``self``.
+
+    Somebody may have put a wrapper over kazoo's: one with ``*args`` passes them on, and for one
+    with parameters of its own those that it names count. None, if it takes no handler.
+    """
+    parameters = list(inspect.signature(construct).parameters.values())[1:]
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    kinds = {p.kind for p in parameters}
+    if "handler" not in named and Parameter.VAR_KEYWORD not in kinds:
+        return None
+    if Parameter.VAR_POSITIONAL in kinds and named == _PARAMETERS[: len(named)]:
+        named = _PARAMETERS
+    return {name: position for position, name in enumerate(named)}
+
+
 class _Arguments:
     """The arguments of a call of the constructor, by name, however they were passed."""
 
-    def __init__(self, args: _Args, kwargs: _Kwargs) -> None:
-        self._positions = _positions()
+    def __init__(self, positions: dict[str, int], args: _Args, kwargs: _Kwargs) -> None:
+        self._positions = positions
         self.args = list(args)
         self.kwargs = dict(kwargs)
 
     def get(self, name: str) -> Any:
-        position = self._positions[name]
+        position = self._positions.get(name, len(self.args))
         return self.args[position] if position < len(self.args) else self.kwargs.get(name)
 
     def set(self, name: str, value: object) -> None:
-        position = self._positions[name]
+        position = self._positions.get(name, len(self.args))
         if position < len(self.args):
             self.args[position] = value
         else:
             self.kwargs[name] = value
 
 
-@cache
-def _positions() -> dict[str, int]:
-    """Return the positions of the constructor's arguments, not counting ``self``."""
-    names = list(inspect.signature(sys.modules["kazoo.client"].KazooClient.__init__).parameters)
-    return {name: position for position, name in enumerate(names[1:])}
-
-
 def init(wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs) -> None:
     """``KazooClient.__init__``: our handler by default, and retry objects that fit it."""
-    arguments = _Arguments(args, kwargs)
+    positions = _positions(getattr(wrapped, "__func__", wrapped))
+    if positions is None:
+        wrapped(*args, **kwargs)
+        inventory.live.add(client)  # it moves over when it starts
+        return
+    arguments = _Arguments(positions, args, kwargs)
     given = arguments.get("handler")
     handler = SequentialGeventHandler() if _is_ours_to_choose(given) else given
     if not inspect.isclass(handler):  # kazoo refuses a class, in its own words

@@ -20,7 +20,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final, NoReturn
 
 from kazoo_gevent_patch import patch_all
-from kazoo_gevent_patch.errors import UnsupportedKazooError
+from kazoo_gevent_patch.errors import CannotPatchError
 
 _SAFE_PATH: Final = getattr(sys.flags, "safe_path", False)  # python -P, since 3.11
 
@@ -37,7 +37,7 @@ def run(program: Sequence[str], *, monkey: bool) -> None:
         program's arguments.
     :param monkey: call ``gevent.monkey.patch_all()`` before.
     :raises SystemExit: the program raised it; or there is no such script, or kazoo cannot be
-        patched, and a line on standard error has said so.
+        patched here, and a line on standard error has said so.
     """
     prepare = _preparation(program)
     _switch_on(monkey)
@@ -59,7 +59,7 @@ def _switch_on(monkey: bool) -> None:
         gevent.monkey.patch_all()
     try:
         patch_all()
-    except UnsupportedKazooError as error:
+    except CannotPatchError as error:
         _refuse(str(error))
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import mmap
 import os
-import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from gevent.monkey import get_original
 from greenlet import GreenletExit, getcurrent
+
+_native_rlock = get_original("_thread", "RLock")
 
 hooks: list[Callable[[object], None]] = []
 """What is called in a child, once, with the greenlet that called fork; None where that is not
@@ -87,15 +89,24 @@ def _call_hooks(called_fork: object) -> None:
         hook(called_fork)
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+_register_at_fork: Final[Callable[..., None]] = getattr(
+    os, "register_at_fork", lambda **_: None
+)  # where nothing forks, such as on Windows, there is no such function
+
+_register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class ForkSafeLock:
-    """A re-entrant lock that nobody else holds at a fork, so that it is free in the child."""
+    """A re-entrant lock that nobody else holds at a fork, so that it is free in the child.
+
+    A fork waits for the lock. So whoever holds it must not wait for anything: no import, no other
+    lock, no code of anybody else's. It is a native one, and so no greenlet may be switched to
+    while it is held.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        os.register_at_fork(
+        self._lock: Any = _native_rlock()
+        _register_at_fork(
             before=self.__enter__, after_in_parent=self._release, after_in_child=self._release
         )
 
@@ -111,4 +122,4 @@ class ForkSafeLock:
         except RuntimeError:
             # The hook for before the fork was not run (uWSGI with --py-call-osafterfork);
             # the holder, if there is one, is not in this process.
-            self._lock = threading.RLock()
+            self._lock = _native_rlock()

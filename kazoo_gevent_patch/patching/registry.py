@@ -1,9 +1,12 @@
 """Applies the rows of the patch table and undoes them; the only room that patches.
 
-A row is idle, armed (wanted, but its module is not imported yet) or applied. wrapt cannot
-take an import hook back, so a hook looks up whether its rows are still wanted; and wrapt
-calls a hook registered for a half imported module at once, so a module that is being
-imported is waited for instead.
+All rows apply together, when ``kazoo.client`` has been imported: it imports all that the table
+names, and without it there is no client. So whether this kazoo fits is decided once, for all of
+it, before anything is changed. A module that is imported anew later gets its rows anew.
+
+Patching has three steps: import what is needed, decide what to write, write it. The lock is held
+for the last one alone, which reads and writes attributes and does nothing else: no import and no
+code of anybody else ever runs under it, so nobody who holds it can be waiting for anything.
 """
 
 from __future__ import annotations
@@ -11,25 +14,37 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import wrapt
 
 from kazoo_gevent_patch.errors import UnsupportedKazooError
 from kazoo_gevent_patch.loop.forks import ForkSafeLock
+from kazoo_gevent_patch.patching import rooms
+from kazoo_gevent_patch.patching.around import around, innermost, is_own
+from kazoo_gevent_patch.patching.check import misfits
+from kazoo_gevent_patch.patching.contract import CONTRACT
+from kazoo_gevent_patch.patching.imports import Import, ImportWatch, is_whole
+from kazoo_gevent_patch.patching.needs import Need
 from kazoo_gevent_patch.patching.table import Patch
+from kazoo_gevent_patch.patching.versions import does_not_fit
+from kazoo_gevent_patch.settings import options as settings
+from kazoo_gevent_patch.settings.options import Options
 
 log = logging.getLogger("kazoo_gevent_patch")
 
+TRIGGER: Final = "kazoo.client"
+"""The module whose import applies all rows. No room of ours may import it: its importer holds
+the import system's lock for it while the rooms are imported."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Applied:
-    """What undoing a row needs."""
+    """A row that is applied, or about to be, and what undoing it needs."""
 
     patch: Patch
     owner: Any
@@ -39,184 +54,234 @@ class Applied:
     inherited: bool
     """The owner had no such attribute of its own."""
 
-    def undo(self) -> bool:
-        """Put the original back; return False if somebody has put something over ours."""
-        if wrapt.resolve_path(self.owner, self.attribute)[2] is not self.replacement:
-            return False
+    def current(self) -> object:
+        """Return what the owner has now."""
+        return wrapt.resolve_path(self.owner, self.attribute)[2]
+
+    def is_there(self) -> bool:
+        """Return whether the replacement is in place, be it under something of somebody else's.
+
+        What does not tell what it is put over counts as put over the replacement.
+        """
+        current = self.current()
+        if self.patch.how == "value":
+            return current is self.replacement
+        inner = innermost(current, self.replacement)
+        return inner is self.replacement or not is_own(inner)
+
+    def apply(self) -> partial[None]:
+        """Return the call that puts the replacement in place."""
+        return partial(setattr, self.owner, self.attribute, self.replacement)
+
+    def undo(self) -> partial[None]:
+        """Return the call that puts the original back."""
         if self.inherited:
-            delattr(self.owner, self.attribute)
-        else:
-            wrapt.apply_patch(self.owner, self.attribute, self.original)
-        return True
-
-
-_WraptBoundWrapper: Any = wrapt.BoundFunctionWrapper
-_WraptWrapper: Any = wrapt.FunctionWrapper
-
-
-class _BoundWrapper(_WraptBoundWrapper):  # type: ignore[misc]
-    """A wrapped method of an instance, for what takes methods apart and puts them together.
-
-    ``weakref.WeakMethod``, with which libraries for signals keep methods, asks a method for
-    its ``__func__`` and calls its class with that and the instance. wrapt's own would answer
-    with the original, and its class cannot be called so.
-    """
-
-    def __new__(cls, wrapped: Any, instance: Any, *rest: Any) -> Any:
-        return super().__new__(cls) if rest else wrapped.__get__(instance, type(instance))
-
-    def __init__(self, wrapped: Any, instance: Any, *rest: Any) -> None:
-        if rest:
-            super().__init__(wrapped, instance, *rest)
-
-    @property
-    def __func__(self) -> Any:
-        return self._self_parent
-
-
-class _Wrapper(_WraptWrapper):  # type: ignore[misc]
-    """What takes the place of a function."""
-
-    __bound_function_wrapper__ = _BoundWrapper
+            return partial(delattr, self.owner, self.attribute)
+        return partial(setattr, self.owner, self.attribute, self.original)
 
 
 class Registry:
-    """The state of a patch table.
+    """The state of a patch table, and who has asked for it to be in force.
 
-    Every change of state happens under one lock, which is never held while waiting for an
-    import: an import may be waiting for it in a hook.
+    Each request has a key. The last one's options hold; without any, nothing is patched.
     """
 
-    def __init__(self, patches: Iterable[Patch]) -> None:
+    def __init__(self, patches: Iterable[Patch], contract: Iterable[Need] = CONTRACT) -> None:
         self.patches = tuple(patches)
-        self.applied: dict[Patch, Applied] = {}
-        self.left_alone: dict[Patch, str] = {}
-        self.wanted = False
-        self._covered: dict[Patch, Applied] = {}
-        self._hooked: set[str] = set()
-        self._registering = threading.local()
+        self.refusal = ""
+        """Why kazoo is left alone although it was asked for."""
+        self.applied: tuple[Applied, ...] = ()
+        self._covered: tuple[Applied, ...] = ()
+        """What was not put back: something else was in its place."""
+        self._left: list[Applied] = []
+        """Those of them that nobody was told of yet."""
+        self._requests: dict[object, Options] = {}
+        self._contract = tuple(contract)
+        modules = {patch.module for patch in self.patches}
+        self.watch = ImportWatch({TRIGGER, *modules}, self._on_import)
         self._lock = ForkSafeLock()
 
-    def apply(self) -> bool:
-        """Apply the rows of the modules that are imported and arm the others.
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody wants kazoo patched."""
+        return bool(self._requests)
 
-        Returns whether any row was applied by this call. Raises ``UnsupportedKazooError``
-        when a row does not fit, and then everything is as it was.
+    def request(self, key: object, options: Options) -> tuple[Options | None, bool]:
+        """Have the rows applied, now or when kazoo is imported, with these options.
+
+        Returns the options of the same key before, and whether any row was applied by this call.
+        Raises ``UnsupportedKazooError`` when kazoo does not fit, and then all is as it was.
         """
-        with self._lock:
-            wanted, self.wanted = self.wanted, True
-            before = set(self.applied)
-        try:
-            for name in dict.fromkeys(patch.module for patch in self.patches):
-                module = self._imported(name)
-                if module is not None:
-                    self._apply_module(module)
-        except BaseException:
-            if not wanted:
-                self.undo()
-            raise
-        return bool(set(self.applied) - before)
-
-    def undo(self) -> None:
-        """Undo what is applied, in reverse order, and disarm the rest."""
-        with self._lock:
-            self.wanted = False
-            self.left_alone.clear()
-            for patch, applied in reversed(self.applied.items()):
-                if not applied.undo():
-                    self._covered[patch] = applied
-                    self.left_alone[patch] = "something else has been put over it since"
-                    log.warning(
-                        "%s is not put back: something else has been put over it since",
-                        patch.name,
-                    )
-            self.applied.clear()
-
-    def _imported(self, name: str) -> ModuleType | None:
-        """Return the module if it is imported; else have its rows applied when it is."""
-        if name not in sys.modules and name not in self._hooked:
-            self._hooked.add(name)
-            self._registering.fired = False
-            self._registering.name = name
-            wrapt.register_post_import_hook(partial(self._on_import, name), name)
-            self._registering.name = None
-            if self._registering.fired:
-                self._hooked.discard(name)
-        module = sys.modules.get(name)
-        if module is not None and _half_imported(module):
-            # Another thread imports it: importing it too waits for that.
-            module = importlib.import_module(name)
-        if module is not None and _half_imported(module):
-            for patch in self._rows(name):
-                self.left_alone[patch] = (
-                    "its module is being imported by the code that called patch_all(); "
-                    "call patch_all() again afterwards"
-                )
-            return None
-        return module
-
-    def _on_import(self, name: str, module: ModuleType) -> None:
-        """Apply the rows of a module that has just been imported; wrapt calls this."""
-        if getattr(self._registering, "name", None) == name:
-            # Not an import, but our own registration: the module came between two lines.
-            self._registering.fired = True
-            return
-        self._hooked.discard(name)
-        try:
-            self._apply_module(module)
-        except Exception as error:
-            log.exception("kazoo is not patched: a change does not fit")
+        self.watch.begin()
+        while True:
+            state = self.watch.look(TRIGGER)
+            rows = self._decide() if state is Import.whole else []
             with self._lock:
-                self.undo()
-                self.wanted = True
-                self.left_alone.update(dict.fromkeys(self.patches, str(error)))
+                # A thread that imports stores the module first and looks for requests second.
+                # Here it is the other way round, so that one of the two sees the other.
+                came = state is Import.absent and TRIGGER in sys.modules
+                if not came and self._still_fit(rows):
+                    before = self._requests.get(key)
+                    others = {k: v for k, v in self._requests.items() if k is not key}
+                    self._write(rows, {**others, key: options})
+                    return before, bool(rows)
 
-    def _rows(self, module: str) -> Iterator[Patch]:
-        return (patch for patch in self.patches if patch.module == module)
-
-    def _apply_module(self, module: ModuleType) -> None:
+    def withdraw(self, key: object, instead: Options | None = None) -> None:
+        """Take a request back, or put another in its place; without any, undo the rows."""
         with self._lock:
-            if not self.wanted:
-                return
-            for row in self._rows(module.__name__):
-                if row not in self.applied:
-                    self.applied[row] = self._make(row, module)
-                    self.left_alone.pop(row, None)
+            if key in self._requests:
+                requests = {k: v for k, v in self._requests.items() if k is not key}
+                if instead is not None:
+                    requests = {key: instead, **requests}
+                self._set_requests(requests)
+        self._warn_of_covered()
 
-    def _make(self, patch: Patch, module: ModuleType) -> Applied:
+    def withdraw_all(self) -> None:
+        """Take all requests back, and undo the rows."""
+        with self._lock:
+            self.refusal = ""
+            self._set_requests({})
+        self._warn_of_covered()
+
+    def in_effect(self) -> dict[Patch, Applied]:
+        """Return the rows that are in effect in the kazoo that is imported now."""
+        return self._in_effect(self.applied)
+
+    def covered(self) -> list[Patch]:
+        """Return the rows that are undone, but under something of somebody else's."""
+        return [row.patch for row in self._covered if row.is_there()]
+
+    def _in_effect(self, candidates: Iterable[Applied]) -> dict[Patch, Applied]:
+        owners = {patch: self._owner(patch) for patch in self.patches}
+        return {
+            row.patch: row
+            for row in candidates
+            if row.owner is owners[row.patch] and row.is_there()
+        }
+
+    @staticmethod
+    def _owner(patch: Patch) -> object:
         try:
-            owner, attribute, original = wrapt.resolve_path(module, patch.target)
-        except AttributeError as error:
-            raise UnsupportedKazooError(
-                f"This kazoo has no {patch.name}; kazoo_gevent_patch cannot patch it"
-            ) from error
-        covered = self._covered.pop(patch, None)
-        if covered is not None and _is_under(covered.replacement, original):
-            return covered
-        room, _, function = patch.replacement.partition(":")
-        replace = getattr(importlib.import_module(f"kazoo_gevent_patch.changes.{room}"), function)
-        replacement: object
-        if patch.how == "wrap":
-            # Where somebody has wrapped our wrapper, undo leaves it; disabled, it does nothing.
-            replacement = _Wrapper(original, replace, enabled=self._is_wanted)
-        else:
-            replacement = replace(original, owner)
+            return wrapt.resolve_path(sys.modules[patch.module], patch.target)[0]
+        except (KeyError, AttributeError):
+            return None
+
+    def _decide(self) -> list[Applied]:
+        """Import what is needed, and return the rows to apply."""
+        done = self._in_effect((*self._covered, *self.applied))
+        if len(done) == len(self.patches):
+            return [row for row in done.values() if row in self._covered]
+        wrong = list(self._find_misfits())
+        if wrong:
+            raise UnsupportedKazooError(does_not_fit(wrong))
+        if not done:
+            rooms.forget_outdated()
+        rows = list(done.values())
+        for patch in self.patches:
+            if patch not in done:
+                try:
+                    rows.append(self._make(patch))
+                except Exception as error:
+                    wrong.append(f"{patch.name} cannot be changed ({error!r})")
+        if wrong:
+            raise UnsupportedKazooError(does_not_fit(wrong))
+        return [row for row in rows if row not in self.applied]
+
+    def _find_misfits(self) -> Iterator[str]:
+        names = (*(patch.module for patch in self.patches), *(n.module for n in self._contract))
+        for name in dict.fromkeys(names):
+            try:
+                # What is there may be half imported, by another thread: this waits for it.
+                importlib.import_module(name)
+            except ImportError as error:
+                yield f"there is no module {name} ({error})"
+        for patch in self.patches:
+            if patch.module in sys.modules and self._owner(patch) is None:
+                yield f"there is no {patch.name}"
+        yield from misfits(need for need in self._contract if need.module in sys.modules)
+
+    def _make(self, patch: Patch) -> Applied:
+        owner, attribute, original = wrapt.resolve_path(sys.modules[patch.module], patch.target)
+        replace = rooms.function(patch.replacement)
+        replacement = (
+            around(original, replace, self._is_wanted)
+            if patch.how == "wrap"
+            else replace(original, owner)
+        )
         inherited = isinstance(owner, type) and attribute not in vars(owner)
-        wrapt.apply_patch(owner, attribute, replacement)
         return Applied(patch, owner, attribute, original, replacement, inherited)
 
     def _is_wanted(self) -> bool:
         return self.wanted
 
+    def _still_fit(self, rows: list[Applied]) -> bool:
+        """Return whether nobody has changed since what the rows are about to change."""
+        return all(row in self._covered or row.current() is row.original for row in rows)
 
-def _half_imported(module: ModuleType) -> bool:
-    return bool(getattr(module.__spec__, "_initializing", False))
+    def _write(self, rows: list[Applied], requests: dict[object, Options]) -> None:
+        before = self._requests, self.applied, self._covered, self.refusal
+        new = [row for row in rows if row not in self._covered]
+        try:
+            self._set_requests(requests)
+            _at_once(row.apply() for row in new)
+            self.applied = (*self.applied, *rows)
+            self._covered = tuple(row for row in self._covered if row not in rows)
+            self.refusal = ""
+        except BaseException:
+            _at_once(row.undo() for row in reversed(new) if row.current() is row.replacement)
+            self._requests, self.applied, self._covered, self.refusal = before
+            self._put_in_force()
+            raise
+
+    def _set_requests(self, requests: dict[object, Options]) -> None:
+        self._requests = requests
+        self._put_in_force()
+        if not requests:
+            self._undo()
+
+    def _put_in_force(self) -> None:
+        options = list(self._requests.values())
+        settings.put_in_force(options[-1] if options else None)
+
+    def _undo(self) -> None:
+        rows = list(reversed(self.applied))
+        clear = [row for row in rows if row.current() is row.replacement]
+        _at_once(row.undo() for row in clear)
+        self._left = [row for row in rows if row not in clear]
+        self.applied, self._covered = (), (*self._covered, *self._left)
+
+    def _warn_of_covered(self) -> None:
+        left, self._left = self._left, []
+        for row in left:
+            if row.is_there():
+                log.warning(
+                    "%s is not put back: something else has been put over it since", row.patch.name
+                )
+
+    def _on_import(self, name: str) -> None:
+        """Apply the rows of a module that has just been imported, in the thread that imports."""
+        if name != TRIGGER and not is_whole(TRIGGER):
+            return  # it is for the trigger's turn
+        try:
+            while self.wanted:
+                rows = self._decide()
+                with self._lock:
+                    if self._is_wanted() and self._still_fit(rows):
+                        self._write(rows, self._requests)
+                        return
+        except Exception as error:
+            known = isinstance(error, UnsupportedKazooError)
+            log.error("kazoo is not patched: %s", error, exc_info=not known)
+            with self._lock:
+                self._set_requests({})
+                self.refusal = str(error)
+            self._warn_of_covered()
 
 
-def _is_under(wrapper: object, outermost: object) -> bool:
-    """Return whether ``wrapper`` is in the chain of wrappers that begins with ``outermost``."""
-    while outermost is not None:
-        if outermost is wrapper:
-            return True
-        outermost = getattr(outermost, "__wrapped__", None)
-    return False
+def _at_once(calls: Iterable[partial[None]]) -> None:
+    """Make the calls without letting anybody in between.
+
+    In one call of C: Python switches threads, and runs signal handlers, between its own
+    instructions only. So nobody sees a half patched kazoo.
+    """
+    deque(map(partial.__call__, list(calls)), maxlen=0)

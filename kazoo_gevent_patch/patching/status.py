@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from kazoo_gevent_patch import inventory
-from kazoo_gevent_patch.patching.registry import Registry
+from kazoo_gevent_patch.patching.imports import is_whole
+from kazoo_gevent_patch.patching.registry import TRIGGER, Registry
+from kazoo_gevent_patch.patching.table import Patch
 from kazoo_gevent_patch.patching.versions import versions
 from kazoo_gevent_patch.settings import monkey
+from kazoo_gevent_patch.settings.environment import PATCH
 from kazoo_gevent_patch.settings.options import Options, in_force
 
 
@@ -40,6 +44,9 @@ class Status:
     clients: dict[str, int]
     """The live clients that we know of, counted by the class of their handler."""
 
+    refused: str = ""
+    """Why kazoo is not patched although it was asked for; empty where it is not so."""
+
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
@@ -48,9 +55,11 @@ class Status:
         options = f"replace_explicit={self.options.replace_explicit}, fork={self.options.fork}"
         monkey = [name for name, patched in self.monkey_patched.items() if patched]
         lines = [f"kazoo_gevent_patch is {state} ({options})"]
+        lines += [f"  refused     {self.refused}"] if self.refused else []
         lines += [f"  applied     {name}" for name in self.applied]
         lines += [f"  armed       {name} (until kazoo is imported)" for name in self.armed]
-        lines += [f"  left alone  {name}: {why}" for name, why in self.left_alone.items()]
+        left_alone = {name: why for name, why in self.left_alone.items() if why != self.refused}
+        lines += [f"  left alone  {name}: {why}" for name, why in left_alone.items()]
         lines.append("  versions    " + ", ".join(f"{k} {v}" for k, v in self.versions.items()))
         lines.append("  monkey      " + (", ".join(monkey) or "nothing is patched by gevent"))
         lines += [f"  clients     {count} on {name}" for name, count in self.clients.items()]
@@ -59,22 +68,50 @@ class Status:
 
 def take_status(registry: Registry) -> Status:
     """Return the status of a registry and of the process."""
-    waiting = [
-        patch
-        for patch in registry.patches
-        if registry.wanted and patch not in registry.applied and patch not in registry.left_alone
-    ]
+    # Not at the top: it comes anew when the program imports kazoo anew.
+    from kazoo_gevent_patch import inventory
+
+    applied = registry.in_effect() if registry.wanted else {}
+    left_alone, armed = _others(registry, applied)
     unpatched = monkey.unpatched()
     return Status(
         patched=registry.wanted,
         options=in_force() or Options(),
-        applied=tuple(patch.name for patch in registry.applied),
-        armed=tuple(patch.name for patch in waiting),
-        left_alone={patch.name: why for patch, why in registry.left_alone.items()},
+        applied=tuple(patch.name for patch in applied),
+        armed=tuple(patch.name for patch in armed),
+        left_alone={patch.name: why for patch, why in left_alone.items()},
         versions=versions(),
         monkey_patched={name: name not in unpatched for name in monkey.MODULES},
         clients=dict(Counter(_handler_name(client) for client in inventory.live)),
+        refused=_refusal(registry),
     )
+
+
+def _others(
+    registry: Registry, applied: Collection[Patch]
+) -> tuple[dict[Patch, str], Collection[Patch]]:
+    """Return the rows that are left alone, with the reasons, and those that are armed."""
+    rest = [patch for patch in registry.patches if patch not in applied]
+    if registry.refusal:
+        return dict.fromkeys(rest, registry.refusal), ()
+    if not registry.wanted:
+        why = "something else has been put over it since"
+        return dict.fromkeys(registry.covered(), why), ()
+    if TRIGGER not in sys.modules or TRIGGER in registry.watch.executing:
+        return {}, rest
+    why = (
+        "it came without an import; call patch_all() again"
+        if is_whole(TRIGGER)
+        else "its module is being imported by the code that called patch_all(); "
+        "call patch_all() again afterwards"
+    )
+    return dict.fromkeys(rest, why), ()
+
+
+def _refusal(registry: Registry) -> str:
+    if not registry.wanted and PATCH.forbids():
+        return f"{PATCH.variable}=0 in the environment: patch_all() changes nothing"
+    return registry.refusal
 
 
 def _handler_name(client: object) -> str:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
-import sys
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Final
 
 import kazoo_gevent_patch.loop.daemons  # noqa: F401 - its exit handler shall run late
-from kazoo_gevent_patch.loop.forks import ForkSafeLock
+from kazoo_gevent_patch.patching import rooms
 from kazoo_gevent_patch.patching.registry import Registry
 from kazoo_gevent_patch.patching.status import Status, take_status
 from kazoo_gevent_patch.patching.table import PATCHES
-from kazoo_gevent_patch.patching.versions import check_kazoo
+from kazoo_gevent_patch.patching.versions import check_kazoo, check_platform
 from kazoo_gevent_patch.settings import options as settings
+from kazoo_gevent_patch.settings.environment import PATCH
 from kazoo_gevent_patch.settings.options import ForkChoice, Options
 
 log = logging.getLogger("kazoo_gevent_patch")
 
 _registry = Registry(PATCHES)
-_lock = ForkSafeLock()
+_PATCH_ALL: Final = "patch_all()"
+"""The key of its request; each ``patched()`` block has one of its own."""
 
 
 def patch_all(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect") -> Status:
@@ -29,7 +33,7 @@ def patch_all(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect")
     ``gevent.monkey.patch_all()``; imports no part of kazoo. Clients built before, and not
     running, move over when they start. Calling it again does nothing; with other options,
     those apply from then on, and one warning is logged. May be called from several threads at
-    once.
+    once. Does nothing, and logs one line, with ``KAZOO_GEVENT_PATCH=0`` in the environment.
 
     :param replace_explicit: also replace an instance of one of kazoo's own two handlers
         (threading, gevent; not of a subclass) that the caller passed to ``KazooClient``.
@@ -37,41 +41,47 @@ def patch_all(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect")
         ``"stop"`` or ``"ignore"``.
     :returns: the same as ``status()``.
     :raises ValueError: an option has a value that is not allowed.
-    :raises kazoo_gevent_patch.errors.UnsupportedKazooError: kazoo is too old, or not what
-        we know; nothing is patched then.
+    :raises kazoo_gevent_patch.errors.UnsupportedKazooError: kazoo is missing, too old, or not
+        what we know. Nothing is patched then. Where kazoo is imported later, that is logged
+        instead, and ``status()`` has it.
+    :raises kazoo_gevent_patch.errors.UnsupportedPlatformError: this is not CPython, or the system
+        lacks what is needed.
     """
-    options = Options(replace_explicit, fork)
+    return _switch_on(_PATCH_ALL, Options(replace_explicit, fork))
+
+
+def _switch_on(key: object, options: Options) -> Status:
+    if PATCH.forbids():
+        _say_forbidden(os.getpid())
+        return status()
+    check_platform()
     check_kazoo()
-    with _lock:
-        before = settings.in_force()
-        if before is not None and options != before:
-            log.warning("patch_all() was called again: %s", options.changes_from(before))
-        _switch_on(options)
-    return status()
-
-
-def _switch_on(options: Options) -> None:
-    previous = settings.put_in_force(options)
+    in_force = settings.in_force()
+    before, newly_applied = _registry.request(key, options)
     try:
-        newly_applied = _registry.apply()
+        if in_force is not None and options != in_force:
+            log.warning("patch_all() was called again: %s", options.changes_from(in_force))
+        if newly_applied:
+            rooms.function("client:find_earlier")()
+        return status()
     except BaseException:
-        settings.put_in_force(previous)
+        _registry.withdraw(key, before)
         raise
-    if newly_applied and "kazoo.client" in sys.modules:
-        from kazoo_gevent_patch.changes import client
 
-        client.find_earlier()
+
+@cache
+def _say_forbidden(process: int) -> None:
+    log.warning("%s=0 in the environment: patch_all() changes nothing", PATCH.variable)
 
 
 def unpatch_all() -> None:
     """Undo ``patch_all()``: every changed attribute gets its identical original back.
 
     What somebody else has wrapped since stays, does nothing, and is named in a warning.
-    Clients that were built meanwhile keep their handler and keep working.
+    Clients that were built meanwhile keep their handler and keep working. Ends what every
+    ``patched()`` block asked for, too.
     """
-    with _lock:
-        _registry.undo()
-        settings.put_in_force(None)
+    _registry.withdraw_all()
 
 
 def is_patched() -> bool:
@@ -84,19 +94,16 @@ def patched(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect") -
     """Patch kazoo for the length of a ``with`` block, then go back to how it was before.
 
     Takes the parameters, returns the status and raises the errors of ``patch_all()``. It
-    holds for the whole process, not only for the thread or greenlet in the block.
+    holds for the whole process, not only for the thread or greenlet in the block. Blocks may
+    overlap: kazoo stays patched until the last one ends, and after it if ``patch_all()`` was
+    called; the options are those of the block, or the call, that began last.
     """
-    with _lock:
-        before = settings.in_force()
-        now = patch_all(replace_explicit=replace_explicit, fork=fork)
+    key = object()
+    now = _switch_on(key, Options(replace_explicit, fork))
     try:
         yield now
     finally:
-        with _lock:
-            if before is None:
-                unpatch_all()
-            else:
-                _switch_on(before)
+        _registry.withdraw(key)
 
 
 def status() -> Status:

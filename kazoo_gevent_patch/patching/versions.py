@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+import select
+import sys
+from collections.abc import Iterable
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Final
 
-from kazoo_gevent_patch.errors import UnsupportedKazooError
+from kazoo_gevent_patch.errors import UnsupportedKazooError, UnsupportedPlatformError
+from kazoo_gevent_patch.settings.environment import PATCH
 
 OLDEST_KAZOO: Final = "2.8.0"
 """The oldest kazoo that the tests pass with; ``pyproject.toml`` requires it too."""
@@ -30,13 +36,46 @@ def installed(distribution: str) -> str | None:
         return None
 
 
+_OR_GO_ON: Final = f"or set {PATCH.variable}=0 to go on without the patch"
+
+
+def check_platform() -> None:
+    """Raise ``UnsupportedPlatformError`` where this package cannot work at all."""
+    if sys.implementation.name != "cpython":
+        raise UnsupportedPlatformError(
+            f"kazoo_gevent_patch needs CPython, and this is {platform.python_implementation()}: "
+            f"run the program on CPython, {_OR_GO_ON}"
+        )
+    for module, name in ((os, "register_at_fork"), (select, "poll")):
+        if not hasattr(module, name):
+            raise UnsupportedPlatformError(
+                f"kazoo_gevent_patch needs {module.__name__}.{name}, which is missing on "
+                f"{sys.platform}: run the program on Linux, {_OR_GO_ON}"
+            )
+
+
 def check_kazoo() -> None:
-    """Raise ``UnsupportedKazooError`` if kazoo is installed and too old, without importing it."""
+    """Raise ``UnsupportedKazooError`` if kazoo is missing or too old, without importing it."""
     version = installed("kazoo")
     if version is not None and _numbers(version) < _numbers(OLDEST_KAZOO):
         raise UnsupportedKazooError(
-            f"kazoo {version} is installed; kazoo_gevent_patch needs {OLDEST_KAZOO} or newer"
+            f"kazoo {version} is installed; kazoo_gevent_patch needs {OLDEST_KAZOO} or newer: "
+            f"upgrade kazoo, {_OR_GO_ON}"
         )
+    if version is None and "kazoo" not in sys.modules and find_spec("kazoo") is None:
+        raise UnsupportedKazooError(
+            f"kazoo is not installed: install kazoo {OLDEST_KAZOO} or newer, {_OR_GO_ON}"
+        )
+
+
+def does_not_fit(misfits: Iterable[str]) -> str:
+    """Return a text that names all that is wrong with the kazoo that is imported."""
+    version = getattr(sys.modules.get("kazoo.version"), "__version__", None) or installed("kazoo")
+    tested = " to ".join(TESTED["kazoo"])
+    return (
+        f"kazoo {version} with gevent {installed('gevent')} is not what kazoo_gevent_patch knows, "
+        f"and nothing is patched: {'; '.join(misfits)}. Install a kazoo of {tested}, {_OR_GO_ON}"
+    )
 
 
 def compares_host_names() -> bool:

@@ -26,6 +26,10 @@ class Switch:
         """Return whether the value means something."""
         return value in ("", "0", "1")
 
+    def forbids(self) -> bool:
+        """Return whether the environment says 0, which may win over what a program says."""
+        return os.environ.get(self.variable) == "0"
+
     def is_on(self) -> bool:
         """Return what the environment says; warn, once, of a value that is not understood."""
         value = os.environ.get(self.variable, "")

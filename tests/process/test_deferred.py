@@ -71,7 +71,7 @@ PROGRAMS = {
         logging.basicConfig(stream=log)
         import kazoo_gevent_patch
         kazoo_gevent_patch.patch_all()
-        import kazoo.protocol.connection  # whole and patched; kazoo.client is still to come
+        import kazoo.protocol.connection  # kazoo.client is still to come
         import importlib.machinery
         exec_module = importlib.machinery.SourceFileLoader.exec_module
         def without_start_async(loader, module):
@@ -87,7 +87,8 @@ PROGRAMS = {
         assert not now.applied and not now.armed and len(now.left_alone) == len(PATCHES), str(now)
         assert "no kazoo.client.KazooClient.start_async" in str(now)
         assert "kazoo is not patched" in log.getvalue()
-        kazoo_gevent_patch.unpatch_all()
+        assert now.refused and now.refused in str(now) and now.refused in log.getvalue()
+        assert not now.patched and not kazoo_gevent_patch.is_patched()
         try:
             kazoo_gevent_patch.patch_all()
         except kazoo_gevent_patch.errors.UnsupportedKazooError:

@@ -18,7 +18,7 @@ from kazoo_gevent_patch import is_patched, patch_all, patched, status, unpatch_a
 from kazoo_gevent_patch.errors import UnsupportedKazooError
 from kazoo_gevent_patch.patching.registry import Registry
 from kazoo_gevent_patch.patching.table import PATCHES, Patch
-from kazoo_gevent_patch.settings.options import ForkChoice
+from kazoo_gevent_patch.settings.options import ForkChoice, Options
 
 every_row = pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)
 
@@ -55,7 +55,7 @@ def own_registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
     """Give a registry for the rows that the test is parametrised with."""
     registry = Registry(request.param)
     yield registry
-    registry.undo()
+    registry.withdraw_all()
 
 
 @every_row
@@ -63,12 +63,12 @@ def test_a_row_applies_is_reported_and_is_undone_by_identity(patch: Patch) -> No
     """Each row on its own: changed and reported on, the same object again and reported off."""
     _, _, original = resolve(patch)
     registry = Registry([patch])
-    assert registry.apply()
+    assert registry.request("test", Options()) == (None, True)
     assert resolve(patch)[2] is not original
-    assert list(registry.applied) == [patch]
-    registry.undo()
+    assert list(registry.in_effect()) == [patch]
+    registry.withdraw_all()
     assert resolve(patch)[2] is original
-    assert list(registry.applied) == []
+    assert list(registry.in_effect()) == []
 
 
 @pytest.mark.parametrize(
@@ -115,11 +115,11 @@ def test_an_inherited_attribute_is_not_left_behind() -> None:
     """Undoing a change of an attribute that the class inherits deletes it again."""
     row = Patch("kazoo.recipe.lock", "ReadLock.acquire", "wrap", "client:start_async", "test")
     registry = Registry([row])
-    registry.apply()
+    registry.request("test", Options())
     from kazoo.recipe.lock import ReadLock
 
     assert "acquire" in vars(ReadLock)
-    registry.undo()
+    registry.withdraw_all()
     assert "acquire" not in vars(ReadLock)
 
 
@@ -167,7 +167,7 @@ def test_nothing_is_half_patched_when_a_row_does_not_fit(own_registry: Registry)
     """A kazoo without one of the attributes is refused by name, and all is as it was."""
     before = kazoo_attributes()
     with pytest.raises(UnsupportedKazooError, match=r"no_such|NoSuchClass"):
-        own_registry.apply()
+        own_registry.request("test", Options())
     assert not own_registry.wanted
     assert not own_registry.applied
     after = kazoo_attributes()

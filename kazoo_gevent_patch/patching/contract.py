@@ -1,0 +1,237 @@
+"""The names inside kazoo, gevent and wrapt that this package leans on, and why.
+
+None of them is a public promise, so a new release may rename any. The list is checked against
+what is installed before anything is patched (``patching.check``), and a test fails where the
+package's source touches a private name that is not in it. What the rows of the patch table name
+themselves (``patching.table``) is not repeated here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kazoo_gevent_patch.patching.needs import Kind, Need
+
+CONTRACT: Final = (
+    Need(
+        "kazoo.client:KazooClient",
+        Kind.keeps,
+        "_connection _live _stopped _writer_stopped _conn_retry _retry",
+        "What a handler made, or a retry object, is replaced when a client moves to ours.",
+    ),
+    Need(
+        "kazoo.client:KazooClient",
+        Kind.keeps,
+        "_state _session_timeout _queue _pending",
+        "What a forked child, and the end of a client's thread, must clear, fail or wait for.",
+    ),
+    Need(
+        "kazoo.client:KazooClient",
+        Kind.keeps,
+        "__dict__ __weakref__",
+        "In a forked child methods stand in the instance's dictionary; clients are held weakly.",
+    ),
+    Need(
+        "kazoo.client:KazooClient.__init__",
+        Kind.begins,
+        "self hosts timeout client_id handler default_acl auth_data sasl_options read_only "
+        "randomize_hosts connection_retry command_retry",
+        "The handler and the retry objects are put among the constructor's arguments.",
+    ),
+    Need(
+        "kazoo.client:KazooClient._call",
+        Kind.begins,
+        "self request async_object",
+        "Every request comes through here; in a forked child something stands before it.",
+    ),
+    *(
+        Need(
+            f"kazoo.client:KazooClient.{method}",
+            Kind.uses,
+            steps,
+            "The steps of a chain of requests are told from an application's callbacks by being "
+            "local functions of this module.",
+        )
+        for method, steps in (
+            ("create_async", "do_create retry_completion create_completion"),
+            ("ensure_path_async", "create_completion prepare_completion exists_completion"),
+            ("sync_async", "_sync_completion"),
+        )
+    ),
+    Need(
+        "kazoo.protocol.connection:ConnectionHandler",
+        Kind.keeps,
+        "client handler retry_sleeper logger sasl_options",
+        "A new connection is made from the old one's in a forked child.",
+    ),
+    Need(
+        "kazoo.protocol.connection:ConnectionHandler",
+        Kind.takes,
+        "client retry_sleeper logger= sasl_options=",
+        "A new connection is made from the old one's in a forked child.",
+    ),
+    Need(
+        "kazoo.protocol.connection:ConnectionHandler",
+        Kind.keeps,
+        "_connection_routine _read_sock _write_sock _socket",
+        "The connection greenlet, and what a forked child must close.",
+    ),
+    Need(
+        "kazoo.protocol.connection:ConnectionHandler",
+        Kind.keeps,
+        "connection_closed connection_stopped ping_outstanding",
+        "Events that the handler made, replaced when a client moves to ours.",
+    ),
+    Need(
+        "kazoo.protocol.connection:ConnectionHandler._expand_client_hosts",
+        Kind.uses,
+        "socket",
+        "Runs with gevent's module in the place of this global one.",
+    ),
+    Need(
+        "kazoo.handlers.utils:",
+        Kind.has,
+        "create_tcp_connection capture_exceptions wrap",
+        "Connects with gevent's modules; the decorators stand round the steps of a chain.",
+    ),
+    Need(
+        "kazoo.handlers.utils:create_tcp_connection",
+        Kind.uses,
+        "ssl",
+        "Runs with gevent's module in the place of this global one.",
+    ),
+    *(
+        Need(
+            f"kazoo.handlers.utils:{decorator}",
+            Kind.uses,
+            "function",
+            "What the decorator stands round is read from its inner function's variable.",
+        )
+        for decorator in ("capture_exceptions", "wrap")
+    ),
+    Need(
+        "kazoo.handlers.gevent:SequentialGeventHandler",
+        Kind.sets,
+        "_running",
+        "The property ``running`` of this base class of our handler reads it.",
+    ),
+    Need(
+        "kazoo.handlers.threading:SequentialThreadingHandler",
+        Kind.has,
+        "sleep_func queue_impl lock_object event_object",
+        "By these one knows what the handler made for a client that moves to ours.",
+    ),
+    Need(
+        "kazoo.retry:KazooRetry",
+        Kind.takes,
+        "max_tries= max_delay= sleep_func=",
+        "What clean-ups in the background retry with.",
+    ),
+    Need(
+        "kazoo.retry:KazooRetry",
+        Kind.keeps,
+        "sleep_func",
+        "Is made to fit the handler of the client.",
+    ),
+    Need(
+        "kazoo.recipe.lock:Lock",
+        Kind.keeps,
+        "client path prefix create_path node create_tried is_acquired cancelled wake_event",
+        "What a cancelled acquire() cleans up, and what a forked child forgets.",
+    ),
+    Need(
+        "kazoo.recipe.lock:Lock",
+        Kind.keeps,
+        "_acquire_method_lock|_lock",
+        "Tells whose acquire() it is that was cancelled, or forked. Since 2.10.0 the first, before "
+        "that the second.",
+    ),
+    Need(
+        "kazoo.recipe.lock:Semaphore",
+        Kind.keeps,
+        "client create_path is_acquired wake_event",
+        "What a cancelled acquire() cleans up, and what a forked child forgets.",
+    ),
+    *(
+        Need(
+            f"kazoo.recipe.party:{party}",
+            Kind.keeps,
+            "client create_path node participating",
+            "What a cancelled join() cleans up, and what a forked child forgets.",
+        )
+        for party in ("Party", "ShallowParty")
+    ),
+    Need(
+        "kazoo.recipe.barrier:DoubleBarrier",
+        Kind.keeps,
+        "client path create_path node_name participating",
+        "What a cancelled enter() cleans up, and what a forked child forgets.",
+    ),
+    Need(
+        "kazoo.recipe.queue:LockingQueue",
+        Kind.keeps,
+        "client id processing_element _lock_path",
+        "What a cancelled get() gives back, and what a forked child forgets.",
+    ),
+    Need(
+        "kazoo.recipe.queue:LockingQueue._inner_get",
+        Kind.shares,
+        "canceled lock value check_for_updates",
+        "A cancelled get() tells its watch, through these, to take nothing any more.",
+    ),
+    Need(
+        "kazoo.recipe.queue:LockingQueue._take",
+        Kind.uses,
+        "id_",
+        "The item that was being taken when get() was cancelled.",
+    ),
+    Need(
+        "kazoo.recipe.partitioner:SetPartitioner",
+        Kind.sets,
+        "_client _state_change",
+        "A forked child must not wait for the parent's lock.",
+    ),
+    *(
+        Need(
+            f"kazoo.recipe.watchers:{watch}",
+            Kind.keeps,
+            "_client _run_lock _func",
+            "A forked child must not wait for the parent's lock; a warning of a stall names the "
+            "function.",
+        )
+        for watch in ("DataWatch", "ChildrenWatch")
+    ),
+    Need(
+        "kazoo.recipe.watchers:PatientChildrenWatch",
+        Kind.keeps,
+        "client children_changed",
+        "An event that the handler made, replaced when a client moves to ours.",
+    ),
+    Need(
+        "kazoo.recipe.cache:TreeCache",
+        Kind.keeps,
+        "_client _task_queue _task_thread _state",
+        "In a forked child it goes on with a greenlet of its own.",
+    ),
+    Need(
+        "kazoo.recipe.cache:TreeCache",
+        Kind.has,
+        "_do_background STATE_STARTED",
+        "In a forked child it goes on with a greenlet of its own.",
+    ),
+    Need(
+        "gevent._hub_local:",
+        Kind.has,
+        "get_hub_if_exists",
+        "Nothing public asks for the hub without making one.",
+        since="23.9.1",
+    ),
+    Need(
+        "gevent.socket:create_connection",
+        Kind.uses,
+        "getaddrinfo",
+        "Runs with our look-up of names in the place of this global one.",
+        since="23.9.1",
+    ),
+)
+"""Everything that is leaned on and may move."""

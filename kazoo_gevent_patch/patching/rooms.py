@@ -1,0 +1,43 @@
+"""The rooms with what is put into kazoo: imported when it is needed, and anew for a new kazoo."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+_PACKAGE: Final = __name__.partition(".")[0]
+
+_ON_KAZOO: Final = tuple(
+    f"{_PACKAGE}.{wing}" for wing in ("changes", "handler", "stalls", "wire", "inventory")
+)
+"""The wings that hold names of kazoo."""
+
+
+def function(path: str) -> Callable[..., Any]:
+    """Return the function that a row names, importing its room."""
+    room, _, name = path.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(f"{_PACKAGE}.changes.{room}"), name)
+    return found
+
+
+def forget_outdated() -> None:
+    """Have the rooms imported anew if they hold classes of a kazoo that was imported before.
+
+    The rooms of that kazoo stay with its clients.
+    """
+    names = [name for name in sys.modules if name.startswith(_ON_KAZOO)]
+    if not any(_is_outdated(value) for name in names for value in vars(sys.modules[name]).values()):
+        return
+    for name in names:
+        del sys.modules[name]
+        # An import from the package would find it there.
+        vars(sys.modules[_PACKAGE]).pop(name.rpartition(".")[2], None)
+
+
+def _is_outdated(value: object) -> bool:
+    if not isinstance(value, type) or not str(value.__module__).startswith("kazoo."):
+        return False
+    module = sys.modules.get(value.__module__)
+    return getattr(module, value.__qualname__, value) is not value
