@@ -225,7 +225,7 @@ class Registry:
             self._set_requests(requests)
             _at_once(row.apply() for row in new)
             self.applied = (*self.applied, *rows)
-            self._covered = tuple(row for row in self._covered if row not in rows)
+            self._covered = ()  # what of it is not among the rows is gone
             self.refusal = ""
         except BaseException:
             _at_once(row.undo() for row in reversed(new) if row.current() is row.replacement)

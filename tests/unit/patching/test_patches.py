@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-import weakref
 from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
@@ -69,21 +68,6 @@ def test_a_row_applies_is_reported_and_is_undone_by_identity(patch: Patch) -> No
     registry.withdraw_all()
     assert resolve(patch)[2] is original
     assert list(registry.in_effect()) == []
-
-
-@pytest.mark.parametrize(
-    "patch", [patch for patch in PATCHES if patch.how == "wrap"], ids=lambda patch: patch.name
-)
-def test_a_wrapped_method_may_be_taken_apart(patch: Patch) -> None:
-    """As weakref.WeakMethod does it; what is put together again is the wrapped one."""
-    with patched():
-        owner, attribute, wrapper = resolve(patch)
-        instance = object.__new__(owner)
-        method = getattr(instance, attribute)
-        again = weakref.WeakMethod(method)()
-        assert again == method
-        assert again.__func__ is wrapper
-        assert again.__self__ is instance
 
 
 @every_row
