@@ -18,6 +18,9 @@ from kazoo_gevent_patch.settings.environment import PATCH
 OLDEST_KAZOO: Final = "2.8.0"
 """The oldest kazoo that the tests pass with; ``pyproject.toml`` requires it too."""
 
+NOT_FOUND: Final = "not found"
+"""Stands for the version of what there is no record of."""
+
 TESTED: Final = {
     "Python": ("3.10", "3.13"),
     "kazoo": (OLDEST_KAZOO, "2.11.0"),
@@ -93,7 +96,7 @@ def versions() -> dict[str, str]:
     packages = ("kazoo", "gevent", "wrapt", "kazoo-gevent-patch")
     return {
         "Python": platform.python_version(),
-        **{name: installed(name) or "not found" for name in packages},
+        **{name: installed(name) or NOT_FOUND for name in packages},
     }
 
 

@@ -14,7 +14,13 @@ import gevent.monkey
 from kazoo_gevent_patch import is_patched, patch_all, status
 from kazoo_gevent_patch.commands.doctor.findings import Finding, Level
 from kazoo_gevent_patch.patching.table import PATCHES
-from kazoo_gevent_patch.patching.versions import TESTED, beyond_tested, installed, versions
+from kazoo_gevent_patch.patching.versions import (
+    NOT_FOUND,
+    TESTED,
+    beyond_tested,
+    installed,
+    versions,
+)
 from kazoo_gevent_patch.settings.environment import PATCH, SWITCHES
 
 _ALSO_SHOWN: Final = ("greenlet", "gunicorn")
@@ -40,6 +46,9 @@ def _versions() -> Iterator[_Line]:
     found = versions() | {name: installed(name) or "" for name in _ALSO_SHOWN}
     for name, version in found.items():
         if not version:
+            continue
+        if version == NOT_FOUND:
+            yield Level.problem, f"{name} is not installed", f"install {name}"
             continue
         beyond = beyond_tested(name, version)
         tested = " to ".join(TESTED[name]) if name in TESTED else ""
@@ -106,6 +115,9 @@ def _gevent() -> Iterator[_Line]:
 
 
 def _patch() -> Iterator[_Line]:
+    if refused := status().refused:
+        yield Level.warning, refused, f"take {PATCH.variable} out of the environment to patch again"
+        return
     began = "was on when the doctor began" if is_patched() else "is switched on by the doctor"
     try:
         patch_all()
@@ -115,6 +127,9 @@ def _patch() -> Iterator[_Line]:
         yield Level.problem, f"{type(error).__name__}: {error}", "install a kazoo that is tested"
         return
     now = status()
+    if now.refused:
+        yield Level.problem, now.refused, "install a kazoo that is tested"
+        return
     yield Level.ok, f"patch_all() {began}; {len(now.applied)} of {len(PATCHES)} changes applied", ""
     for name in now.armed:
         yield Level.warning, f"armed, not applied: {name}", "report this: its module is imported"
