@@ -157,17 +157,24 @@ def find_earlier() -> None:
     started in a process that this one was forked from.
     """
     for client in inventory.find():
-        if not _is_on_threads(client) or not inventory.is_running(client):
-            continue
-        thread = client._connection._connection_routine
-        if thread is not None and not thread.is_alive() and fork_choice() != "ignore":
-            forking.inherit(client)
-        else:
-            log.warning(
-                "%s was started before patch_all() and stays on kazoo's threading handler "
-                "until it is stopped; call patch_all() earlier",
-                inventory.describe(client),
-            )
+        try:
+            _look_after(client)
+        except Exception:
+            log.exception("A %s from before patch_all() is left as it is", type(client).__name__)
+
+
+def _look_after(client: Any) -> None:
+    if not _is_on_threads(client) or not inventory.is_running(client):
+        return
+    thread = client._connection._connection_routine
+    if thread is not None and not thread.is_alive() and fork_choice() != "ignore":
+        forking.inherit(client)
+    else:
+        log.warning(
+            "%s was started before patch_all() and stays on kazoo's threading handler "
+            "until it is stopped; call patch_all() earlier",
+            inventory.describe(client),
+        )
 
 
 def _is_on_threads(client: Any) -> bool:

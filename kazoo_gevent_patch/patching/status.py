@@ -115,5 +115,8 @@ def _refusal(registry: Registry) -> str:
 
 
 def _handler_name(client: object) -> str:
-    kind = type(getattr(client, "handler", None))
+    try:
+        kind = type(getattr(client, "handler", None))
+    except Exception as error:  # a property of the program's own, say
+        return f"an unknown handler ({error!r})"
     return f"{kind.__module__}.{kind.__qualname__}"

@@ -163,6 +163,69 @@ PROGRAMS = {
         now = kazoo_gevent_patch.status()
         assert len(now.applied) == len(PATCHES), str(now)
     """,
+    "a fork in the import that patch_all() waits for holds nobody up, here or in the child": """
+        import importlib.machinery, os, threading, time
+        import kazoo_gevent_patch
+        half, go_on = threading.Event(), threading.Event()
+        exec_module = importlib.machinery.SourceFileLoader.exec_module
+        def forking(loader, module):
+            if module.__name__ == "kazoo.client":
+                half.set()
+                assert go_on.wait(30)
+                children.append(os.fork())
+            exec_module(loader, module)
+        children = []
+        importlib.machinery.SourceFileLoader.exec_module = forking
+        def load():
+            import kazoo.client
+            if not children[0]:
+                kazoo_gevent_patch.patch_all()
+                now = kazoo_gevent_patch.status()
+                os._exit(0 if len(now.applied) == len(PATCHES) else 1)
+        importing = threading.Thread(target=load)
+        importing.start()
+        assert half.wait(30)
+        patching = threading.Thread(target=kazoo_gevent_patch.patch_all)
+        patching.start()
+        def waits():
+            frame = sys._current_frames().get(patching.ident)
+            names = set()
+            while frame is not None:
+                names.add((frame.f_globals["__name__"], frame.f_code.co_name))
+                frame = frame.f_back
+            return ("importlib._bootstrap", "acquire") in names and any(
+                name.startswith("kazoo_gevent_patch") for name, _ in names)
+        deadline = time.monotonic() + 30
+        while not waits():
+            assert time.monotonic() < deadline, "patch_all() does not wait for the import"
+        go_on.set()
+        patching.join(30), importing.join(30)
+        assert not patching.is_alive() and not importing.is_alive()
+        assert os.waitpid(children[0], 0)[1] == 0
+        now = kazoo_gevent_patch.status()
+        assert len(now.applied) == len(PATCHES), str(now)
+    """,
+    "nothing of kazoo is applied, or changed, before kazoo.client is there": """
+        import kazoo_gevent_patch, time
+        kazoo_gevent_patch.patch_all()
+        from kazoo.retry import KazooRetry
+        import kazoo.recipe.lock
+        now = kazoo_gevent_patch.status()
+        assert not now.applied and len(now.armed) == len(PATCHES), str(now)
+        assert time.sleep in KazooRetry.__init__.__defaults__
+        import kazoo.client
+        assert len(kazoo_gevent_patch.status().applied) == len(PATCHES)
+        assert time.sleep not in KazooRetry.__init__.__defaults__
+    """,
+    "no room that is imported with kazoo.client's import imports kazoo.client": """
+        import importlib, pkgutil
+        import kazoo_gevent_patch
+        for wing in ("changes", "handler", "stalls", "wire", "loop", "settings", "patching"):
+            package = importlib.import_module("kazoo_gevent_patch." + wing)
+            for room in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(package.__name__ + "." + room.name)
+        assert "kazoo.client" not in sys.modules
+    """,
     "called by what kazoo's import runs, it says so and applies with the next call": """
         import importlib.machinery
         import kazoo_gevent_patch
