@@ -214,7 +214,8 @@ def test_a_kazoo_that_cannot_be_patched_is_one_clear_line(tmp_path: Path) -> Non
     assert result.stdout == ""
     assert result.stderr == (
         "kazoo-gevent-patch run: kazoo 2.7.0 is installed; "
-        "kazoo_gevent_patch needs 2.8.0 or newer\n"
+        "kazoo_gevent_patch needs 2.8.0 or newer: upgrade kazoo, "
+        "or set KAZOO_GEVENT_PATCH=0 to go on without the patch\n"
     )
 
 
