@@ -106,11 +106,15 @@ class Registry:
         """Whether anybody wants kazoo patched."""
         return bool(self._requests)
 
-    def request(self, key: object, options: Options) -> tuple[Options | None, bool]:
+    def requested(self, key: object) -> Options | None:
+        """Return the options of a request; None if there is none of this key."""
+        return self._requests.get(key)
+
+    def request(self, key: object, options: Options) -> bool:
         """Have the rows applied, now or when kazoo is imported, with these options.
 
-        Returns the options of the same key before, and whether any row was applied by this call.
-        Raises ``UnsupportedKazooError`` when kazoo does not fit, and then all is as it was.
+        Returns whether any row was applied by this call. Raises ``UnsupportedKazooError`` when
+        kazoo does not fit, and then all is as it was.
         """
         self.watch.begin()
         while True:
@@ -121,10 +125,9 @@ class Registry:
                 # Here it is the other way round, so that one of the two sees the other.
                 came = state is Import.absent and TRIGGER in sys.modules
                 if not came and self._still_fit(rows):
-                    before = self._requests.get(key)
                     others = {k: v for k, v in self._requests.items() if k is not key}
                     self._write(rows, {**others, key: options})
-                    return before, bool(rows)
+                    return bool(rows)
 
     def withdraw(self, key: object, instead: Options | None = None) -> None:
         """Take a request back, or put another in its place; without any, undo the rows."""
@@ -228,9 +231,9 @@ class Registry:
             self._covered = ()  # what of it is not among the rows is gone
             self.refusal = ""
         except BaseException:
-            _at_once(row.undo() for row in reversed(new) if row.current() is row.replacement)
             self._requests, self.applied, self._covered, self.refusal = before
             self._put_in_force()
+            _at_once(row.undo() for row in reversed(new) if row.current() is not row.original)
             raise
 
     def _set_requests(self, requests: dict[object, Options]) -> None:

@@ -56,9 +56,9 @@ def _switch_on(key: object, options: Options) -> Status:
         return status()
     check_platform()
     check_kazoo()
-    in_force = settings.in_force()
-    before, newly_applied = _registry.request(key, options)
+    in_force, before = settings.in_force(), _registry.requested(key)
     try:
+        newly_applied = _registry.request(key, options)
         if in_force is not None and options != in_force:
             log.warning("patch_all() was called again: %s", options.changes_from(in_force))
         if newly_applied:

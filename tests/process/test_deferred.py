@@ -205,6 +205,38 @@ PROGRAMS = {
         now = kazoo_gevent_patch.status()
         assert len(now.applied) == len(PATCHES), str(now)
     """,
+    "the lock is free while anything is imported or logged": """
+        import importlib.machinery, logging, threading
+        import kazoo_gevent_patch
+        from kazoo_gevent_patch.patching import switch
+        looked, taken = [], []
+        def look(name):
+            def take():
+                with switch._registry._lock:
+                    taken.append(name)
+            thread = threading.Thread(target=take, daemon=True)
+            thread.start(), thread.join(30), looked.append(name)
+        exec_module = importlib.machinery.SourceFileLoader.exec_module
+        def looking(loader, module):
+            look(module.__name__)
+            exec_module(loader, module)
+        importlib.machinery.SourceFileLoader.exec_module = looking
+        class Handler(logging.Handler):
+            def emit(self, record):
+                look(record.getMessage())
+        logging.getLogger("kazoo_gevent_patch").addHandler(Handler())
+        kazoo_gevent_patch.patch_all()
+        import kazoo.client
+        kazoo_gevent_patch.patch_all(fork="stop")
+        init = kazoo.client.KazooClient.__init__
+        kazoo.client.KazooClient.__init__ = lambda *args: init(*args)
+        kazoo_gevent_patch.unpatch_all()
+        assert looked == taken, set(looked) - set(taken)
+        for name in ("kazoo_gevent_patch.changes.client", "kazoo.recipe.cache"):
+            assert name in looked, looked
+        assert any("was called again" in name for name in looked)
+        assert any("is not put back" in name for name in looked)
+    """,
     "nothing of kazoo is applied, or changed, before kazoo.client is there": """
         import kazoo_gevent_patch, time
         kazoo_gevent_patch.patch_all()

