@@ -59,7 +59,7 @@ def _of_need(need: Need) -> Iterator[Move]:
         elif name.startswith("__"):
             change = partial(_with_slots, without=name)
         elif need.kind is Kind.has or "_" in name:
-            change = partial(rename, first)
+            change = partial(rename, name)
         else:
             change = partial(_rename_own, file, first)
         yield Move(f"{need.path}: {name}", named, change)
@@ -88,9 +88,9 @@ def copy_with(move: Move, folder: Path) -> Path:
 
 
 def rename(name: str, copy: Path) -> None:
-    """Rename a name in the whole of kazoo."""
+    """Rename a name, or each of several (``a|b``), in the whole of kazoo."""
     for path in copy.rglob("*.py"):
-        _edit(path, lambda text: re.sub(rf"(?<!threading\.)\b{name}\b", f"{name}_moved", text))
+        _edit(path, lambda text: re.sub(rf"(?<!threading\.)\b({name})\b", r"\1_moved", text))
 
 
 def rename_in_function(file: str, function: str, name: str, copy: Path) -> None:
@@ -164,7 +164,7 @@ def _client_class() -> type:
 
 
 def _with_named_sleep(copy: Path) -> None:
-    _replace("retry.py", r"(def __init__\(\n\s*self,)", r"\1 *,", copy)
+    _replace("retry.py", r"(def __init__\(\s*self,)", r"\1 *,", copy)
 
 
 def _hide_method(file: str, owner: str, name: str, copy: Path) -> None:
@@ -228,8 +228,8 @@ def meet(meetings: list[Meeting], hosts: str, folder: Path, timeout: float) -> l
     """Have each program run in a process of its own, and return what went wrong."""
     plan = folder / "meetings.json"
     plan.write_text(json.dumps([asdict(meeting) for meeting in meetings]))
-    program = str(Path(__file__).with_name("meet_moved_kazoo.py"))
-    result = run_python([program, str(plan), hosts], timeout=timeout)
+    arguments = ["-m", "tests.process.meet_moved_kazoo", str(plan), hosts]
+    result = run_python(arguments, timeout=timeout)
     outcomes = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(outcomes) == len(meetings), result.stderr
     return [outcome for outcome in outcomes if outcome != "ok"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +23,8 @@ SAMPLE = [
 
 
 def walk(pairs: list[tuple[str, str]], rounds: int, forks: bool, timeout: float) -> Any:
-    program = str(Path(__file__).with_name("import_pairs.py"))
-    arguments = json.dumps([pairs, rounds, forks])
-    result = run_python([program, arguments], timeout=timeout)
+    arguments = ["-m", "tests.process.import_pairs", json.dumps([pairs, rounds, forks])]
+    result = run_python(arguments, timeout=timeout)
     report = json.loads(result.stdout)
     print(report)
     assert not report["wrong"], result.stderr

@@ -47,7 +47,7 @@ def _versions() -> Iterator[_Line]:
     for name, version in found.items():
         if not version:
             continue
-        if version == NOT_FOUND:
+        if version == NOT_FOUND and name in TESTED:
             yield Level.problem, f"{name} is not installed", f"install {name}"
             continue
         beyond = beyond_tested(name, version)
