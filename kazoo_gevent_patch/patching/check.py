@@ -88,7 +88,8 @@ _ARGUMENTS: Final[dict[str, Callable[[_Checker], tuple[Any, ...]]]] = {
     "kazoo.recipe.lock.Semaphore": _client_and_path,
     "kazoo.recipe.party.Party": _client_and_path,
     "kazoo.recipe.party.ShallowParty": _client_and_path,
-    "kazoo.recipe.barrier.DoubleBarrier": lambda checker: (checker.client(), "/path", 2),
+    # Without an identifier it would look the name of this machine up.
+    "kazoo.recipe.barrier.DoubleBarrier": lambda checker: (checker.client(), "/path", 2, "check"),
     "kazoo.recipe.queue.LockingQueue": _client_and_path,
     "kazoo.recipe.watchers.DataWatch": _client_and_path,
     "kazoo.recipe.watchers.ChildrenWatch": _client_and_path,

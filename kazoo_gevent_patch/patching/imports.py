@@ -12,7 +12,6 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 from gevent.monkey import get_original
 
 
-class _Loader(Loader):
+class _Loader:
     """Stands for a module's loader until the module is executed."""
 
     def __init__(self, loader: Any, watch: ImportWatch) -> None:
@@ -81,7 +80,7 @@ class ImportWatch:
             spec: ModuleSpec | None = find and find(name, path, target)
             if spec is not None:
                 if hasattr(spec.loader, "exec_module") and not isinstance(spec.loader, _Loader):
-                    spec.loader = _Loader(spec.loader, self)
+                    spec.loader = _Loader(spec.loader, self)  # type: ignore[assignment]
                 return spec
         return None
 

@@ -1,7 +1,8 @@
 """Everything that this package changes in kazoo: one row a change.
 
-Reading this table is reading what ``patch_all()`` does. A row applies as soon as its module
-is imported, and is undone by putting the identical original back.
+Reading this table is reading what ``patch_all()`` does. All rows apply when ``kazoo.client`` is
+imported, or none does, and are undone by putting the identical originals back. What else of kazoo's
+inside this package leans on is listed in ``patching.contract``.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ class Patch:
     """One change of one attribute."""
 
     module: str
-    """The module of kazoo that holds the target; importing it triggers the change."""
+    """The module of kazoo that holds the target; importing it anew applies the change anew."""
 
     target: str
     """The dotted path of the attribute in the module."""
 
     how: str
-    """``wrap``: the replacement is called around the original, as wrapt's wrappers are.
+    """``wrap``: the replacement is called around the original (``patching.around``).
     ``value``: the replacement is called once, with the original and its owner, and returns
     what takes the place of the original."""
 

@@ -113,7 +113,7 @@ def _gevent() -> Iterator[_Line]:
 
 def _patch() -> Iterator[_Line]:
     if refused := status().refused:
-        yield Level.warning, refused, f"take {PATCH.variable} out of the environment to patch again"
+        yield Level.ok, refused, ""  # it was switched off on purpose
         return
     began = "was on when the doctor began" if is_patched() else "is switched on by the doctor"
     try:

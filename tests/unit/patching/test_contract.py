@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -143,6 +145,15 @@ def test_a_gevent_that_has_moved_is_refused_too(
     with pytest.raises(UnsupportedKazooError, match=rf"with gevent {gevent.__version__}.*{name}"):
         patch_all()
     assert not status().applied
+
+
+def test_the_check_asks_nobody_on_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor for the name of this machine, which kazoo's recipes look up: that may take seconds."""
+    for name in ("getfqdn", "getaddrinfo", "gethostbyaddr", "socket"):
+        monkeypatch.setattr(socket, name, lambda *_: pytest.fail("asked"))
+    before = threading.active_count()
+    assert misfits(CONTRACT) == []
+    assert threading.active_count() == before
 
 
 def test_the_check_runs_nothing_that_somebody_has_put_over_kazoo(
