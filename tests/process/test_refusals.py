@@ -12,7 +12,10 @@ from tests.support import run_python
 
 LACKS = {
     "PyPy": ("sys.implementation.name = 'pypy'", "needs CPython"),
-    "os.register_at_fork": ("import os; del os.register_at_fork", "needs os.register_at_fork"),
+    "os.register_at_fork": (
+        "import os; del os.register_at_fork, os.fork",
+        "needs os.register_at_fork",
+    ),
     "select.poll": ("import select; del select.poll", "needs select.poll"),
     "kazoo": ("hide('kazoo')", "kazoo is not installed: install kazoo 2.8.0 or newer"),
     "a kazoo that is new enough": ("pretend('kazoo', '2.7.0')", "kazoo 2.7.0 is installed"),
