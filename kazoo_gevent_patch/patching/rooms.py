@@ -9,10 +9,11 @@ from typing import Any, Final
 
 _PACKAGE: Final = __name__.partition(".")[0]
 
-_ON_KAZOO: Final = tuple(
-    f"{_PACKAGE}.{wing}" for wing in ("changes", "handler", "stalls", "wire", "inventory")
+_STAY: Final = (
+    *("", "__main__", "commands", "gunicorn", "plugin", "patching"),
+    *("loop", "settings", "weak", "errors"),
 )
-"""The wings that hold names of kazoo."""
+"""The wings that hold no names of kazoo, and what calls them."""
 
 
 def function(path: str) -> Callable[..., Any]:
@@ -27,13 +28,21 @@ def forget_outdated() -> None:
 
     The rooms of that kazoo stay with its clients.
     """
-    names = [name for name in sys.modules if name.startswith(_ON_KAZOO)]
+    names = [
+        name
+        for name in sys.modules
+        if name.partition(".")[0] == _PACKAGE and _wing(name) not in _STAY
+    ]
     if not any(_is_outdated(value) for name in names for value in vars(sys.modules[name]).values()):
         return
     for name in names:
         del sys.modules[name]
         # An import from the package would find it there.
         vars(sys.modules[_PACKAGE]).pop(name.rpartition(".")[2], None)
+
+
+def _wing(module: str) -> str:
+    return f"{module}.".split(".")[1]
 
 
 def _is_outdated(value: object) -> bool:

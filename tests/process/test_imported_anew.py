@@ -72,6 +72,8 @@ PROGRAMS = {
         use(KazooClient(HOSTS)), use(KazooClient(HOSTS, connection_retry=KazooRetry(max_tries=3)))
         assert type(old.handler) is OldHandler is not kazoo_gevent_patch.SequentialGeventHandler
         old.start(), old.get_children("/"), old.stop()
+        import gc
+        gc.collect()
         before, new = sum(status().clients.values()), KazooClient(HOSTS)
         assert sum(status().clients.values()) == before + 1, str(status())
     """,
