@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from gevent.monkey import get_original
+from gevent import getcurrent
 
 
 class _Loader:
@@ -60,7 +60,8 @@ class ImportWatch:
         self.tell = tell
         self.executing: set[str] = set()
         """The watched modules that are being executed now, and will be told of."""
-        self._asking: Any = get_original("threading", "local")()
+        self._asking: set[object] = set()
+        """The greenlets that ask whether a module is imported. Each native thread is one too."""
 
     def begin(self) -> None:
         """Watch, from the next import on."""
@@ -71,7 +72,7 @@ class ImportWatch:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Find a watched module as the other finders do, and put our loader round its own."""
-        if getattr(self._asking, "now", False) and name.partition(".")[0] == "kazoo":
+        if self._asking and name.partition(".")[0] == "kazoo" and getcurrent() in self._asking:
             raise ModuleNotFoundError(f"{name} is not imported", name=name)
         if name not in self._names:
             return None
@@ -91,7 +92,7 @@ class ImportWatch:
         beginning elsewhere is waited for, but it is not found.
         """
         if not is_whole(name):
-            self._asking.now = True
+            self._asking.add(getcurrent())
             try:
                 importlib.import_module(name)
             except ImportError:
@@ -99,7 +100,7 @@ class ImportWatch:
             except RuntimeError:
                 return Import.under_way  # two imports wait for each other, and Python says so
             finally:
-                self._asking.now = False
+                self._asking.discard(getcurrent())
         return Import.whole if is_whole(name) else Import.under_way
 
 

@@ -163,6 +163,27 @@ PROGRAMS = {
         now = kazoo_gevent_patch.status()
         assert len(now.applied) == len(PATCHES), str(now)
     """,
+    "so it is when another greenlet of the same thread imports it": """
+        import gevent.monkey
+        gevent.monkey.patch_all()
+        import importlib.machinery
+        import kazoo_gevent_patch
+        half = gevent.event.Event()
+        exec_module = importlib.machinery.SourceFileLoader.exec_module
+        def slowly(loader, module):
+            if module.__name__ == "kazoo.client":
+                half.set()
+                gevent.sleep(0.01)  # lets the other greenlet begin to wait for this import
+            exec_module(loader, module)
+        importlib.machinery.SourceFileLoader.exec_module = slowly
+        importing = gevent.spawn(__import__, "kazoo.client")
+        assert half.wait(30)
+        patching = gevent.spawn(kazoo_gevent_patch.patch_all)
+        gevent.joinall([importing, patching], timeout=30, raise_error=True)
+        assert importing.successful() and patching.successful()
+        now = kazoo_gevent_patch.status()
+        assert len(now.applied) == len(PATCHES), str(now)
+    """,
     "a fork in the import that patch_all() waits for holds nobody up, here or in the child": """
         import importlib.machinery, os, threading, time
         import kazoo_gevent_patch
