@@ -25,8 +25,10 @@ import kazoo_gevent_patch
 from kazoo_gevent_patch.patching.table import PATCHES
 
 LIMIT = 60.0
+# Without kazoo.version, which kazoo/__init__.py imports: while another thread imports the package,
+# CPython finds a deadlock between the two, with kazoo alone as well.
 NAMES = {
-    "kazoo": "client exceptions hosts interfaces loggingsupport retry security version",
+    "kazoo": "client exceptions hosts interfaces loggingsupport retry security",
     "kazoo.handlers": "gevent threading utils",
     "kazoo.protocol": "connection paths serialization states",
     "kazoo.recipe": "barrier cache counter election lease lock partitioner party queue watchers",
