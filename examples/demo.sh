@@ -7,9 +7,9 @@ source .ci/setup.sh
 
 ensure_zookeeper
 # Any environment with the package will do, the larger one of tests/run.sh included.
-if ! .venv/bin/python -Ic 'import kazoo_gevent_patch.handler' 2>/dev/null; then
+if ! .venv/bin/python -Ic 'import kazoo_gevent_patch.handler, gunicorn' 2>/dev/null; then
   ensure_python
-  ensure_venv
+  ensure_venv demo
 fi
 
 exec .venv/bin/python -m examples.demo

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 from kazoo.handlers.threading import KazooTimeoutError
@@ -15,6 +16,7 @@ from examples.demo.servers import namespace, zookeeper
 from examples.demo.table import table
 from examples.demo.terminal import green, red
 from examples.demo.ways import WAYS, Way
+from examples.demo.workers import compute
 from tests.zookeeper import StartError
 
 
@@ -43,6 +45,7 @@ def _compare() -> int:
     with zookeeper() as hosts:
         print("", hosts)
         outcomes = [_run(way, hosts) for way in WAYS]
+        _compute(outcomes, hosts)
     print("", table(outcomes), "", sep="\n")
     broken = [outcome for outcome in outcomes if outcome.way.must_hold and outcome.failures()]
     for outcome in broken:
@@ -58,6 +61,18 @@ def _run(way: Way, hosts: str) -> Outcome:
         outcome = run(way, own, progress=lambda name: print("", name, end="", flush=True))
     print()
     return outcome
+
+
+def _compute(outcomes: list[Outcome], hosts: str) -> None:
+    """Have gunicorn's workers compute, in each way at the same time."""
+    _say("service.py in 3 gunicorn workers, each way:")
+    with ThreadPoolExecutor(len(outcomes)) as pool, namespace(hosts) as own:
+        ways = [outcome.way for outcome in outcomes]
+        seen = pool.map(lambda way: compute(way.gunicorn, own), ways)
+        for outcome, session in zip(outcomes, seen, strict=True):
+            outcome.seen["session"] = session
+            print(f" {outcome.way.title}", end="", flush=True)
+    print()
 
 
 def _say(text: str) -> None:

@@ -18,6 +18,7 @@ _ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "job": ("except KazooTimeoutError: result.get", str),
     "standby": ("except KazooTimeoutError: client.start", str),
     "ended": ("app.py ended", str),
+    "session": ("worker that computes 3 time-outs", "session {}".format),
 }
 
 

@@ -12,6 +12,7 @@ _DONE_RIGHT = {
     "job": "caught",
     "standby": "caught",
     "ended": "well",
+    "session": "kept",
 }
 
 
@@ -21,6 +22,9 @@ class Way:
 
     title: str
     module: str
+    gunicorn: tuple[str, ...]
+    """How gunicorn is told to run service.py so."""
+
     expected: dict[str, object]
     must_hold: bool = True
     """Whether the demo fails when an expectation does not hold."""
@@ -30,6 +34,7 @@ WAYS = (
     Way(
         title="kazoo alone",
         module="examples.demo.app",
+        gunicorn=("--worker-class", "gthread"),
         expected={
             "handler": "kazoo.handlers.threading.SequentialThreadingHandler",
             **_DONE_RIGHT,
@@ -38,6 +43,7 @@ WAYS = (
     Way(
         title="stock gevent handler",
         module="examples.demo.with_stock_handler",
+        gunicorn=("--worker-class", "gevent", "--config", "python:examples.demo.stock_gunicorn"),
         expected={
             "handler": "kazoo.handlers.gevent.SequentialGeventHandler",
             "threads": 0,
@@ -48,6 +54,7 @@ WAYS = (
     Way(
         title="the one line",
         module="examples.demo.with_patch",
+        gunicorn=("--worker-class", "gevent", "--config", "python:kazoo_gevent_patch.gunicorn"),
         expected={
             "handler": "kazoo_gevent_patch.handler.sequential.SequentialGeventHandler",
             "threads": 0,

@@ -56,7 +56,7 @@ def connect(
     if _is_on_ours(connection):
         # kazoo keeps the negotiated time-out nowhere; the first is two thirds of it, in ms.
         timeout = round(timeouts[0] * 1.5) / 1000
-        connection.handler.watch_for_stalls(connection.client, timeout)
+        connection.handler.watch_for_stalls(connection.client, connection._socket, timeout)
     return timeouts
 
 

@@ -20,12 +20,12 @@ from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.handler.locks import Lock, RLock
 from kazoo_gevent_patch.handler.queues import Queue
 from kazoo_gevent_patch.handler.result import AsyncResult
+from kazoo_gevent_patch.heartbeats import sessions
 from kazoo_gevent_patch.loop import daemons
 from kazoo_gevent_patch.loop.forks import mark, notice_fork
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread, is_own_thread, sleep
 from kazoo_gevent_patch.loop.signals import guard
 from kazoo_gevent_patch.loop.threads import NativeThread, hub_bound_to_thread, this_thread
-from kazoo_gevent_patch.stalls import watch as stalls
 from kazoo_gevent_patch.stalls.judge import WatchedClient
 from kazoo_gevent_patch.wire.connection import Connection
 from kazoo_gevent_patch.wire.selector import Ready, Selector
@@ -155,16 +155,17 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
                     STOP_TIMEOUT,
                 )
 
-    def watch_for_stalls(self, client: Any, timeout: float) -> None:
-        """Warn when the event loop stands still for long, until ``stop()``.
+    def watch_for_stalls(self, client: Any, connection: Any, timeout: float) -> None:
+        """Until ``stop()``, keep the session when the event loop stands still, and warn of that.
 
         :param client: the client that this handler serves; it has a session now.
+        :param connection: what ``create_connection`` returned for that session.
         :param timeout: the session time-out that was negotiated, in seconds.
         """
         if self._running:
             if self._watched is None:
                 self._watched = WatchedClient(client)
-            self._unwatch = stalls.watch(self._watched, timeout)
+            self._unwatch = sessions.keep(self._watched, connection, timeout)
 
     def unwatch(self) -> None:
         """End what ``watch_for_stalls`` began."""

@@ -12,8 +12,8 @@ from kazoo_gevent_patch.patching.registry import TRIGGER, Registry
 from kazoo_gevent_patch.patching.table import Patch
 from kazoo_gevent_patch.patching.versions import versions
 from kazoo_gevent_patch.settings import monkey
-from kazoo_gevent_patch.settings.environment import PATCH
-from kazoo_gevent_patch.settings.options import Options, in_force
+from kazoo_gevent_patch.settings.environment import PATCH, keeping
+from kazoo_gevent_patch.settings.options import KeepChoice, Options, in_force, keep_choice
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,10 @@ class Status:
     monkey_patched: dict[str, bool]
     """The standard modules that matter here, and whether gevent has patched them."""
 
+    keep_sessions: KeepChoice
+    """Whether sessions are kept while the event loop stands still, or for how many seconds: the
+    option, or what the environment says in its place."""
+
     clients: dict[str, int]
     """The live clients that we know of, counted by the class of their handler."""
 
@@ -52,7 +56,10 @@ class Status:
 
     def _lines(self) -> list[str]:
         state = "on" if self.patched else "off"
-        options = f"replace_explicit={self.options.replace_explicit}, fork={self.options.fork}"
+        options = (
+            f"replace_explicit={self.options.replace_explicit}, fork={self.options.fork}, "
+            f"keep_sessions={self.options.keep_sessions}"
+        )
         monkey = [name for name, patched in self.monkey_patched.items() if patched]
         lines = [f"kazoo_gevent_patch is {state} ({options})"]
         lines += [f"  refused     {self.refused}"] if self.refused else []
@@ -62,6 +69,8 @@ class Status:
         lines += [f"  left alone  {name}: {why}" for name, why in left_alone.items()]
         lines.append("  versions    " + ", ".join(f"{k} {v}" for k, v in self.versions.items()))
         lines.append("  monkey      " + (", ".join(monkey) or "nothing is patched by gevent"))
+        sessions = keeping(self.keep_sessions)
+        lines.append(f"  sessions    {sessions} while the event loop stands still")
         lines += [f"  clients     {count} on {name}" for name, count in self.clients.items()]
         return lines
 
@@ -82,6 +91,7 @@ def take_status(registry: Registry) -> Status:
         left_alone={patch.name: why for patch, why in left_alone.items()},
         versions=versions(),
         monkey_patched={name: name not in unpatched for name in monkey.MODULES},
+        keep_sessions=keep_choice(),
         clients=dict(Counter(_handler_name(client) for client in inventory.live)),
         refused=_refusal(registry),
     )

@@ -17,7 +17,7 @@ from kazoo_gevent_patch.patching.table import PATCHES
 from kazoo_gevent_patch.patching.versions import check_kazoo, check_platform
 from kazoo_gevent_patch.settings import options as settings
 from kazoo_gevent_patch.settings.environment import PATCH
-from kazoo_gevent_patch.settings.options import ForkChoice, Options
+from kazoo_gevent_patch.settings.options import ForkChoice, KeepChoice, Options
 
 log = logging.getLogger("kazoo_gevent_patch")
 
@@ -26,7 +26,12 @@ _PATCH_ALL: Final = "patch_all()"
 """The key of its request; each ``patched()`` block has one of its own."""
 
 
-def patch_all(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect") -> Status:
+def patch_all(
+    *,
+    replace_explicit: bool = False,
+    fork: ForkChoice = "reconnect",
+    keep_sessions: KeepChoice = True,
+) -> Status:
     """Have every ``KazooClient`` that is built from now on run on our handler.
 
     Works before or after kazoo is imported, and before, after or without
@@ -39,6 +44,9 @@ def patch_all(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect")
         (threading, gevent; not of a subclass) that the caller passed to ``KazooClient``.
     :param fork: what a started client becomes in a child process: ``"reconnect"``,
         ``"stop"`` or ``"ignore"``.
+    :param keep_sessions: whether a session is kept while the program does not let the event
+        loop run: ``True``, ``False``, or for at most so many seconds of one stall. What
+        ``KAZOO_GEVENT_PATCH_KEEP_SESSIONS`` in the environment says comes first.
     :returns: the same as ``status()``.
     :raises ValueError: an option has a value that is not allowed.
     :raises kazoo_gevent_patch.errors.UnsupportedKazooError: kazoo is missing, too old, or not
@@ -47,7 +55,7 @@ def patch_all(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect")
     :raises kazoo_gevent_patch.errors.UnsupportedPlatformError: this is not CPython, or the system
         lacks what is needed.
     """
-    return _switch_on(_PATCH_ALL, Options(replace_explicit, fork))
+    return _switch_on(_PATCH_ALL, Options(replace_explicit, fork, keep_sessions))
 
 
 def _switch_on(key: object, options: Options) -> Status:
@@ -59,8 +67,8 @@ def _switch_on(key: object, options: Options) -> Status:
     in_force, before = settings.in_force(), _registry.requested(key)
     try:
         newly_applied = _registry.request(key, options)
-        if in_force is not None and options != in_force:
-            log.warning("patch_all() was called again: %s", options.changes_from(in_force))
+        if in_force is not None and (changes := options.changes_from(in_force)):
+            log.warning("patch_all() was called again: %s", changes)
         if newly_applied:
             rooms.function("client:find_earlier")()
         return status()
@@ -90,7 +98,12 @@ def is_patched() -> bool:
 
 
 @contextmanager
-def patched(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect") -> Iterator[Status]:
+def patched(
+    *,
+    replace_explicit: bool = False,
+    fork: ForkChoice = "reconnect",
+    keep_sessions: KeepChoice = True,
+) -> Iterator[Status]:
     """Patch kazoo for the length of a ``with`` block, then go back to how it was before.
 
     Takes the parameters, returns the status and raises the errors of ``patch_all()``. It
@@ -99,7 +112,7 @@ def patched(*, replace_explicit: bool = False, fork: ForkChoice = "reconnect") -
     called; the options are those of the block, or the call, that began last.
     """
     key = object()
-    now = _switch_on(key, Options(replace_explicit, fork))
+    now = _switch_on(key, Options(replace_explicit, fork, keep_sessions))
     try:
         yield now
     finally:

@@ -27,7 +27,7 @@ def warn_if_unpatched() -> None:
     if missing and next(_warnings) == 0:
         log.warning(
             "gevent has not patched %s: this client does not block, but time.sleep(), locks of "
-            "threading and sockets of other libraries do, and stop its heartbeats. Where that is "
+            "threading and sockets of other libraries do, and stop the event loop. Where that is "
             "not meant, add at the very top of the program: "
             "import gevent.monkey; gevent.monkey.patch_all()",
             "the standard library" if missing == list(MODULES) else ", ".join(missing),

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Final, Literal, get_args
+from math import inf
+from typing import Final, Literal, TypeAlias, get_args
+
+from kazoo_gevent_patch.settings.environment import KEEP_SESSIONS
 
 ForkChoice = Literal["reconnect", "stop", "ignore"]
 FORK_CHOICES: Final[tuple[ForkChoice, ...]] = get_args(ForkChoice)
+
+KeepChoice: TypeAlias = "bool | float"
+"""Whether sessions are kept while the event loop stands still: always, never, or for at most so
+many seconds."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +22,7 @@ class Options:
 
     replace_explicit: bool = False
     fork: ForkChoice = "reconnect"
+    keep_sessions: KeepChoice = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.replace_explicit, bool):
@@ -24,12 +32,19 @@ class Options:
         if self.fork not in FORK_CHOICES:
             allowed = ", ".join(map(repr, FORK_CHOICES))
             raise ValueError(f"fork={self.fork!r}: allowed are {allowed}")
+        keep: object = self.keep_sessions
+        if not isinstance(keep, bool) and not (isinstance(keep, (int, float)) and 0 < keep < inf):
+            raise ValueError(
+                f"keep_sessions={keep!r}: allowed are True, False and seconds above zero"
+            )
 
     def changes_from(self, other: Options) -> str:
         """Return, for a message, which options differ from those of ``other``, and how."""
-        old, new = asdict(other), asdict(self)
+        # By how they are written: True is equal to the number 1, and here it is not the same.
+        old = {name: repr(value) for name, value in asdict(other).items()}
+        new = {name: repr(value) for name, value in asdict(self).items()}
         return ", ".join(
-            f"{name} from {old[name]!r} to {new[name]!r}" for name in new if old[name] != new[name]
+            f"{name} from {old[name]} to {new[name]}" for name in new if old[name] != new[name]
         )
 
 
@@ -54,3 +69,12 @@ def put_in_force(options: Options | None) -> Options | None:
 def fork_choice() -> ForkChoice:
     """Return the last choice for forks: clients keep it when kazoo is unpatched."""
     return _last[0].fork
+
+
+def keep_choice() -> KeepChoice:
+    """Return what is chosen for sessions while the event loop stands still.
+
+    What the environment says comes first: it is for those who do not own the code.
+    """
+    chosen = KEEP_SESSIONS.value()
+    return _last[0].keep_sessions if chosen is None else chosen

@@ -49,6 +49,8 @@ class WatchedClient:
         self.timeout = 0.0
         self.session: object = None
         self.silent_until = 0.0
+        self.heartbeats = 0
+        """How many heartbeats were sent for the session since the event loop last ran."""
 
     def __str__(self) -> str:
         return inventory.describe(self._client)
@@ -87,6 +89,8 @@ class Stall:
     ended: float
     culprit: str
     sessions: list[tuple[WatchedClient, object]]
+    helped: int
+    """For how many of them the helper thread sent heartbeats."""
 
     def is_settled(self, now: float) -> bool:
         """Return whether it is known what became of the sessions, or time to report anyway."""
@@ -98,27 +102,39 @@ class Stall:
             for client, session in self.sessions
         )
 
-    def report(self) -> None:
+    def report(self, now: float) -> None:
         """Log the warning."""
-        named = str(self.sessions[0][0])
-        if len(self.sessions) > 1:
-            named += f" and {len(self.sessions) - 1} more"
         log.warning(
-            "The event loop stood still for %.2f s, and no heartbeat was sent for %s "
-            "(session time-out %g s). %s%s",
+            "The event loop stood still for %.2f s, and %s (session time-out %g s). %s%s",
             self.seconds,
-            named,
+            self._heartbeats(),
             min(client.timeout for client, _ in self.sessions),
             self.culprit,
-            self._outcome(),
+            self._outcome(now),
         )
 
-    def _outcome(self) -> str:
+    def _heartbeats(self) -> str:
+        total = len(self.sessions)
+        named = str(self.sessions[0][0])
+        if total > 1:
+            named += f" and {total - 1} more"
+        if not self.helped:
+            return f"no heartbeat was sent for {named}"
+        share = "" if self.helped == total else f"{self.helped} of {total} clients: "
+        return f"the helper thread sent heartbeats for {share}{named}"
+
+    def _outcome(self, now: float) -> str:
+        total = len(self.sessions)
+        running = [client for client, _ in self.sessions if client.is_running()]
         lost = sum(client.has_lost(session) for client, session in self.sessions)
-        away = sum(client.is_running() and not client.is_connected() for client, _ in self.sessions)
+        away = sum(not client.is_connected() for client in running)
         if lost:
-            return f". Sessions lost: {lost} of {len(self.sessions)}"
-        return f". Not connected again yet: {away} of {len(self.sessions)}" if away else ""
+            return f". Sessions lost: {lost} of {total}"
+        if away:
+            return f". Not connected again yet: {away} of {total}"
+        # Sooner than that, a client may not know yet that it is disconnected.
+        is_known = running and now - self.ended >= KEPT_AFTER
+        return f". Sessions kept: {len(running)} of {total}" if is_known else ""
 
 
 _UNKNOWN: Final = (
@@ -130,14 +146,16 @@ _UNKNOWN: Final = (
 class Judge:
     """Judges how late it is called.
 
-    Used in one thread only, and knows nothing of event loops.
+    Used in one thread only, but for ``due``, and knows nothing of event loops.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], *, warns: bool = True) -> None:
         self._clock = clock
+        self._warns = warns
         self._clients: WeakSet[WatchedClient] = WeakSet()
         self._shortest = float("inf")
-        self._due = float("inf")
+        self.due = float("inf")
+        """When, by the clock, it has to be called again."""
         self._held: list[Stall] = []
         self._blocked: tuple[str, float] | None = None
 
@@ -155,7 +173,7 @@ class Judge:
         self.tick()
         self._clients.add(client)
         self._shortest = min(self._shortest, client.timeout)
-        self._due = self._clock() + self.period
+        self.due = self._clock() + self.period
 
     def remove(self, client: WatchedClient) -> None:
         """Watch no longer for the client; report what is held before it is stopped."""
@@ -172,13 +190,13 @@ class Judge:
     def tick(self) -> None:
         """Look at the clock: warn of a stall, and say when the next look is due."""
         now = self._clock()
-        late = now - self._due
+        late = now - self.due
         if late > self._shortest * TOLERATED:
             self._hold(late, now)
         self._blocked = None
         if self._held:
             self._report()
-        self._due = now + self.period
+        self.due = now + self.period
 
     def _hold(self, late: float, now: float) -> None:
         endangered = [
@@ -186,11 +204,14 @@ class Judge:
             for client in self._clients
             if late > client.timeout * TOLERATED and now >= client.silent_until
         ]
+        helped = sum(client.heartbeats > 0 for client in endangered)
+        for client in self._clients:
+            client.heartbeats = 0
         for client in endangered:
             client.silent_until = now + LONGEST_HOLD + SILENCE
-        if endangered:
+        if endangered and self._warns:
             sessions = [(client, client.session) for client in endangered]
-            self._held.append(Stall(late, now, self._culprit(late), sessions))
+            self._held.append(Stall(late, now, self._culprit(late), sessions, helped))
 
     def _culprit(self, late: float) -> str:
         # Anything may have run besides a short one.
@@ -201,9 +222,10 @@ class Judge:
 
     def _report(self, *, at_once: bool = False) -> None:
         held, self._held = self._held, []
+        now = self._clock()
         for stall in held:
-            if at_once or stall.is_settled(self._clock()):
-                stall.report()
+            if at_once or stall.is_settled(now):
+                stall.report(now)
             else:
                 self._held.append(stall)
 

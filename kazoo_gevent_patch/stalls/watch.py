@@ -1,8 +1,7 @@
 """Notices an event loop that stood still, and says so.
 
-A session lives as long as its heartbeats, and those need the event loop. A program that
-computes for long, blocks, or is stopped by a signal loses its sessions, and nothing tells
-it why (kazoo issues 285 and 286).
+A program that computes for long, or blocks, or is stopped by a signal starves its greenlets, and
+endangers its sessions, and nothing tells it why (kazoo issues 285 and 286).
 
 Each event loop with a session on it has one timer, however many clients there are, and how
 late the timer comes is how long the loop stood still. A watcher that is called in each
@@ -14,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from gevent import get_hub
 from gevent.hub import Hub
@@ -22,15 +21,20 @@ from gevent.monkey import get_original
 
 from kazoo_gevent_patch.loop import forks
 from kazoo_gevent_patch.loop.hubs import call_in_hub, is_own_thread
+from kazoo_gevent_patch.loop.threads import this_thread
 from kazoo_gevent_patch.settings.environment import STALLS
 from kazoo_gevent_patch.stalls.judge import Judge, WatchedClient
 
 
-def _clock() -> Callable[[], float]:
+def _boot_clock() -> Callable[[], float]:
     # On Linux the monotonic clock stands still while the machine is suspended; heartbeats are
     # missed all the same.
     boot_time = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic if boot_time is None else partial(time.clock_gettime, boot_time)
+
+
+clock: Final = _boot_clock()
+"""What stalls are measured with, in seconds."""
 
 
 class LoopWatch:
@@ -42,7 +46,8 @@ class LoopWatch:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self.judge = Judge(_clock())
+        self.thread = this_thread()
+        self.judge = Judge(clock, warns=STALLS.is_on())
         self._timer: Any = None
         self._period = 0.0
         self.ran = 0.0
@@ -68,6 +73,10 @@ class LoopWatch:
     def is_active(self) -> bool:
         """Return whether the timer runs."""
         return self._timer is not None
+
+    def may_run(self) -> bool:
+        """Return whether the event loop may run again; from any thread."""
+        return not self.thread.ended and self.hub.loop is not None
 
     def _remove(self, client: WatchedClient) -> None:
         self.judge.remove(client)
@@ -95,21 +104,19 @@ class LoopWatch:
 _threads = get_original("threading", "local")()
 
 
-def watch(client: WatchedClient, timeout: float) -> Callable[[], None] | None:
+def watch(client: WatchedClient, timeout: float) -> LoopWatch:
     """Watch the calling thread's event loop for stalls that endanger the client's session.
 
     :param timeout: the session time-out that was negotiated, in seconds.
-    :returns: what undoes it, from any thread; None if the environment says not to watch.
+    :returns: what watches; its ``remove(client)`` ends that.
     """
-    if not STALLS.is_on():
-        return None
     hub = get_hub()
     loop_watch = getattr(_threads, "watch", None)
     if loop_watch is None or loop_watch.hub is not hub:
         loop_watch = _threads.watch = LoopWatch(hub)
     client.begin(timeout)
     loop_watch.add(client)
-    return partial(loop_watch.remove, client)
+    return loop_watch
 
 
 def note(callback: Callable[..., object], began: float) -> None:

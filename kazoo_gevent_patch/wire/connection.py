@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from select import POLLIN
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import gevent.socket
 from gevent.monkey import get_original
@@ -17,7 +19,10 @@ from kazoo_gevent_patch.wire.wake_channel import WakeReader
 # gevent replaces these when it patches, by what runs the event loop.
 _poll = get_original("select", "poll")
 _close = get_original("os", "close")
+_native_sleep = get_original("time", "sleep")
 _socket = get_original("socket", "socket")
+
+_T = TypeVar("_T")
 
 READ_SIZE: Final = 1 << 16
 """Bytes asked of the socket at a time, whatever kazoo asks of the connection."""
@@ -28,6 +33,10 @@ length that kazoo asks for is the peer's word."""
 
 WRITE_SIZE: Final = 1 << 15
 """Bytes that wait to be sent together at most."""
+
+_LOOK: Final = 0.0001
+"""Seconds between two looks at whether the helper thread has ended what it does here. That makes
+no call that waits."""
 
 _FULL: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -56,6 +65,15 @@ class Connection:
 
     ``requests`` is the wake channel of the session, which tells whether more of them wait.
 
+    A native thread sends heartbeats with ``interject`` when the event loop stands still, and the
+    loop may stop and go on between any two steps of any method. No heartbeat gets into a message,
+    because whenever neither thread is marked as sending, what the socket has taken and ``behind``
+    make up whole messages. ``send`` adds a whole message in one step of the interpreter. Each of
+    the two threads sets its own mark first and looks at the other's second, so that at least one
+    of them sees the other: the helper then gives up, and the loop waits for it. The same marks
+    keep a TLS object, which is for one thread at a time, to one of them. There is no lock that an
+    interrupted call or a fork could leave held.
+
     What else a socket has is the socket's own.
     """
 
@@ -64,7 +82,6 @@ class Connection:
         def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, sock: Any, requests: WakeReader | None = None) -> None:
-        self._sock: Any = sock
         self._requests = requests
         self._ahead = b""
         self._position = self._end = 0
@@ -74,14 +91,28 @@ class Connection:
         is received, which nobody does but this object."""
         self.behind = bytearray()
         """What waits to be sent."""
+        self._untold = 0
+        """How much of a large message the caller takes for not yet sent."""
         self.full = False
         """Whether it may be that ``send`` has no room; ``writable`` finds out."""
         self._buffers_writes = False
         self._closed = False
+        self._sending = False
+        """Whether it is not known how much of ``behind`` has left. After an error it stays so."""
+        self._reading = False
+        """Whether the loop's thread uses the TLS object for anything else."""
+        self._lent = False
+        """Whether the helper thread uses the socket, or is about to find out that it may not."""
         self._poll = _poll()
         self._poll.register(sock.fileno(), POLLIN)
         self._events = DescriptorEvents(sock.fileno())
         self._is_tls = hasattr(sock, "pending")
+        self._use(sock)
+
+    def _use(self, sock: Any) -> None:
+        self._sock: Any = sock
+        self._sends = iter(partial(sock.send, self.behind), None)
+        """Sends what waits whenever it is asked for the next number of bytes that were sent."""
 
     def setblocking(self, flag: bool) -> None:
         """Set the socket's mode; see the class for what this means here."""
@@ -93,14 +124,14 @@ class Connection:
         kind = _socket if timeout == 0 else gevent.socket.socket
         if not self._is_tls and type(self._sock) is not kind:
             # Where nothing is to wait, gevent's methods only cost: more than the system call.
-            self._sock = kind(fileno=self._sock.detach())
+            self._use(kind(fileno=self._sock.detach()))
         self._sock.settimeout(timeout)
 
     def pending(self) -> int:
         """Return how many bytes ``recv`` has in memory."""
         ahead = self._end - self._position
         if not ahead and self._is_tls and not self._closed:
-            ahead = self._sock.pending()
+            ahead = self._alone(self._sock.pending)
         return ahead
 
     def recv(self, size: int, flags: int = 0) -> bytes:
@@ -116,7 +147,11 @@ class Connection:
             self._position = self._end = 0
         else:
             self.ready = self._closed  # and if so, nobody is to wait for what the descriptor is now
-            received = self._receive(size, flags)
+            received = (
+                self._alone(self._receive, size, flags)
+                if self._is_tls
+                else self._receive(size, flags)
+            )
         self.ready = self._end > 0 or (self._is_tls and self.pending() > 0)
         return received
 
@@ -143,7 +178,7 @@ class Connection:
         if self._closed:
             raise OSError(errno.EBADF, "The connection is closed")
         size = len(data)
-        if size >= WRITE_SIZE:
+        if size >= WRITE_SIZE or self._untold:
             return self._send_large(data)
         self.behind += data
         # kazoo takes a request's byte from the channel only when it has sent the request.
@@ -153,35 +188,88 @@ class Connection:
         return size
 
     def _send_large(self, data: Any) -> int:
-        if not self.behind and not self._is_tls:
-            try:
-                sent: int = self._sock.send(data)  # without a copy
-            except _FULL:
-                pass
-            else:
-                self.full = True
-                return sent
-        self.behind += data[:WRITE_SIZE]
+        """Take a message whole, and tell the caller little by little, as it leaves.
+
+        While the rest of a message were still the caller's, nobody else could send anything. But
+        a caller that were told at once would miss the answer to what it sends next.
+        """
+        if not self._untold:
+            self.behind += data
+            self._untold = len(data)
         self.flush()
-        self.full = True
-        return WRITE_SIZE
+        waits = len(self.behind)
+        told = self._untold if waits < WRITE_SIZE else max(self._untold - waits, 1)
+        self._untold -= told
+        self.full = True  # has select look, which lets others run when this takes long
+        return told
 
     def flush(self) -> None:
         """Send what waits to be sent, as far as the socket takes it without blocking."""
         behind = self.behind
+        sent = 0
         try:
             while behind:
-                sent = self._sock.send(behind)
+                self._sending = True
+                if self._lent:
+                    self._wait_for_helper()
+                    continue
+                # CPython runs signal handlers, which may run for long, after calls and after
+                # jumps back; from one mark to the other there is neither.
+                for sent in self._sends:
+                    del behind[:sent]
+                    self._sending = False
+                    break
                 if not sent:
                     break  # so gevent's TLS sockets say that they are full
-                del behind[:sent]
         except _FULL:
             pass
-        self.full = len(behind) >= WRITE_SIZE
+        self._sending = False
+        self.full = len(behind) >= WRITE_SIZE and len(behind) >= self._untold
+
+    def interject(self, message: bytes, is_wanted: Callable[[], bool]) -> bool:
+        """Send a message between two of the loop's. For the helper thread, and it alone.
+
+        What waits to be sent goes before it; what is added after ``is_wanted`` has returned true,
+        such as the last message of all, goes behind it. Never waits. Returns whether the message
+        was sent: it was wanted, there was room, and nobody else at it. Raises what the socket
+        raises.
+        """
+        self._lent = True
+        try:
+            if self._closed or self._sending or self._reading:
+                return False
+            if not (self._send_copies() and is_wanted()):
+                return False
+            self.behind[:0] = message  # in front of what the loop's thread has added since
+            self._send_copies()
+            return True
+        finally:
+            self._lent = False
+
+    def _send_copies(self) -> bool:
+        """Send what waits, while the loop's thread may add to it; return whether all has left."""
+        with suppress(*_FULL):
+            while self.behind and (sent := self._sock.send(bytes(self.behind))):
+                del self.behind[:sent]
+        return not self.behind
+
+    def _alone(self, call: Callable[..., _T], *args: int) -> _T:
+        """Call a method of the TLS object while the helper thread does not use it."""
+        self._reading = True
+        try:
+            self._wait_for_helper()
+            return call(*args)
+        finally:
+            self._reading = False
+
+    def _wait_for_helper(self) -> None:
+        while self._lent:
+            _native_sleep(_LOOK)
 
     def close(self) -> None:
         """Close the socket; a greenlet waiting for it finds it readable, and gets the error."""
         self._closed = True
+        self._wait_for_helper()  # else it might write to what the descriptor is next
         # Like the kernel's buffer. Else the last recv of it would make this seem not readable.
         self._ahead = b""
         self._position = self._end = 0
@@ -193,6 +281,7 @@ class Connection:
     def abandon(self) -> None:
         """Close this process's copy of the descriptor; send nothing, tell no loop. After a fork."""
         self._closed = True
+        self._lent = False  # the helper thread is the parent's
         with suppress(ValueError):  # the loop was destroyed, and its thread is about to end
             self._events.close()
         close_copy(self._sock)

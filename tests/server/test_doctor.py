@@ -220,7 +220,8 @@ def test_bad_input_is_one_clear_line(arguments: list[str], complaint: str) -> No
 def test_without_hosts_the_process_is_checked() -> None:
     """Versions, environment, what was imported and patched before, and the patch."""
     found = _doctor(code=0)
-    assert set(found) == {"version", "environment", "kazoo", "gevent", "patch"}
+    assert set(found) == {"version", "environment", "kazoo", "gevent", "patch", "sessions"}
+    assert found["sessions"]["text"].startswith("kept as long as the process lives")
     assert re.search(r"(\d+) of \1 changes applied", found["patch"]["text"])
     assert found["gevent"]["text"].startswith("not patched when the doctor began")
 
@@ -232,6 +233,8 @@ def test_without_hosts_the_process_is_checked() -> None:
         ("KAZOO_GEVENT_PATCH", "0", "ok"),
         ("KAZOO_GEVENT_PATCH", "yes", "warning"),
         ("KAZOO_GEVENT_PATHC", "1", "warning"),
+        ("KAZOO_GEVENT_PATCH_KEEP_SESSIONS", "30", "ok"),
+        ("KAZOO_GEVENT_PATCH_KEEP_SESSIONS", "long", "warning"),
     ],
 )
 def test_variables_that_are_set_wrong_are_told(variable: str, value: str, level: str) -> None:

@@ -17,7 +17,7 @@ from kazoo_gevent_patch import (
 )
 from kazoo_gevent_patch.gunicorn import post_fork
 
-state = patch_all(replace_explicit=True, fork="stop")
+state = patch_all(replace_explicit=True, fork="stop", keep_sessions=2.5)
 applied: tuple[str, ...] = state.applied
 versions: dict[str, str] = state.versions
 choice: str = state.options.fork

@@ -8,6 +8,7 @@ patch_all(fork="restart")  # mypy: arg-type; pyright: reportArgumentType
 patch_all(True)  # mypy: call-arg; pyright: reportCallIssue
 patch_all(handler="gevent")  # mypy: call-arg; pyright: reportCallIssue
 patch_all(replace_explicit="yes")  # mypy: arg-type; pyright: reportArgumentType
+patch_all(keep_sessions="yes")  # mypy: arg-type; pyright: reportArgumentType
 patch_all().applied.append("more")  # mypy: attr-defined; pyright: reportAttributeAccessIssue
 status().patched = False  # mypy: misc; pyright: reportAttributeAccessIssue
 status().options.fork = "stop"  # mypy: misc; pyright: reportAttributeAccessIssue

@@ -21,6 +21,7 @@ FLOORS = [
     {"patching"},
     {"changes"},
     {"handler"},
+    {"heartbeats"},
     {"stalls"},
     {"wire"},
     {"loop"},

@@ -21,7 +21,7 @@ from kazoo_gevent_patch.patching.versions import (
     installed,
     versions,
 )
-from kazoo_gevent_patch.settings.environment import PATCH, SWITCHES
+from kazoo_gevent_patch.settings.environment import PATCH, VARIABLES, keeping
 
 _ALSO_SHOWN: Final = ("greenlet", "gunicorn")
 _OUR_PREFIX: Final = "KAZOO_GEVENT"
@@ -64,15 +64,18 @@ def _versions() -> Iterator[_Line]:
 def _environment() -> Iterator[_Line]:
     ours = {name: value for name, value in os.environ.items() if name.startswith(_OUR_PREFIX)}
     for name, value in sorted(ours.items()):
-        switch = SWITCHES.get(name)
-        if switch is None:
-            known = " and ".join(SWITCHES)
+        variable = VARIABLES.get(name)
+        if variable is None:
+            known = ", ".join(VARIABLES)
             yield Level.warning, f"{name} is set", f"no variable is called so: {known} are"
-        elif not switch.understands(value):
-            yield Level.warning, f"{name}={value!r} is not understood", "set it to 1, or to 0"
+        elif not variable.understands(value):
+            yield (
+                Level.warning,
+                f"{name}={value!r} is not understood",
+                f"set it to {variable.allowed}",
+            )
         else:
-            state = "on" if switch.is_on() else "off"
-            yield Level.ok, f"{name}={value}: {switch.what} is {state}", ""
+            yield Level.ok, f"{name}={value}: {variable.says()}", ""
     if not ours:
         yield Level.ok, f"{PATCH.variable} is not set", ""
 
@@ -134,11 +137,17 @@ def _patch() -> Iterator[_Line]:
         yield Level.problem, f"shadowed: {name}: {why}", "load what replaces it after patch_all()"
 
 
+def _sessions() -> Iterator[_Line]:
+    text = keeping(status().keep_sessions)
+    yield Level.ok, f"{text} while the event loop stands still", ""
+
+
 CHECKS: Final = (
     ("version", _versions),
     ("environment", _environment),
     ("kazoo", _imported_early),
     ("gevent", _gevent),
     ("patch", _patch),
+    ("sessions", _sessions),
 )
 """Every check, by the name that its lines have."""

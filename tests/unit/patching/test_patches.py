@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from math import inf, nan
 from typing import Any
 
 import kazoo.client  # noqa: F401 - its import triggers every row
@@ -17,7 +18,8 @@ from kazoo_gevent_patch import is_patched, patch_all, patched, status, unpatch_a
 from kazoo_gevent_patch.errors import UnsupportedKazooError
 from kazoo_gevent_patch.patching.registry import Registry
 from kazoo_gevent_patch.patching.table import PATCHES, Patch
-from kazoo_gevent_patch.settings.options import ForkChoice, Options
+from kazoo_gevent_patch.settings.environment import KEEP_SESSIONS
+from kazoo_gevent_patch.settings.options import ForkChoice, KeepChoice, Options
 
 every_row = pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)
 
@@ -166,13 +168,18 @@ def test_nothing_is_half_patched_when_a_row_does_not_fit(own_registry: Registry)
         {"replace_explicit": "yes"},
         {"replace_explicit": 1},
         {"replace_explicit": None},
+        *({"keep_sessions": value} for value in ("yes", None, 0, 0.0, -1, inf, nan)),
     ],
     ids=str,
 )
 def test_a_wrong_option_is_refused_by_name_and_changes_nothing(options: dict[str, Any]) -> None:
     """The message names the option, the value and the allowed values."""
     (name, value), *_ = options.items()
-    allowed = "True and False" if name == "replace_explicit" else "'reconnect', 'stop', 'ignore'"
+    allowed = {
+        "replace_explicit": "True and False",
+        "fork": "'reconnect', 'stop', 'ignore'",
+        "keep_sessions": "True, False and seconds above zero",
+    }[name]
     with pytest.raises(ValueError, match=f"{name}={value!r}: allowed are {allowed}"):
         patch_all(**options)
     assert not is_patched()
@@ -186,6 +193,42 @@ def test_the_status_has_the_options(fork: ForkChoice, replace_explicit: bool) ->
     """What was asked for is what status() says is in force."""
     options = patch_all(fork=fork, replace_explicit=replace_explicit).options
     assert (options.fork, options.replace_explicit) == (fork, replace_explicit)
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "chosen"),
+    [
+        (True, "", True),
+        (False, "", False),
+        (2.5, "", 2.5),
+        (True, "0", False),
+        (False, "1", True),
+        (2.5, "1", True),
+        (True, "1.0", 1.0),
+        (2.5, "30", 30.0),
+        (2.5, "long", 2.5),
+        (2.5, "-1", 2.5),
+    ],
+)
+def test_sessions_are_kept_as_the_option_says_or_the_environment_before_it(
+    option: KeepChoice, variable: str, chosen: KeepChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value that is not understood is no choice."""
+    monkeypatch.setenv(KEEP_SESSIONS.variable, variable)
+    now = patch_all(keep_sessions=option)
+    assert repr(now.options.keep_sessions) == repr(option)
+    assert repr(now.keep_sessions) == repr(chosen)
+    expected = {True: "kept as long as the process lives", False: "not kept"}
+    is_seconds = isinstance(chosen, float)
+    text = f"kept for {chosen:g} s at most" if is_seconds else expected[bool(chosen)]
+    assert f"  sessions    {text} while the event loop stands still" in str(now)
+
+
+def test_one_second_is_not_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """True is equal to 1, and another choice."""
+    patch_all()
+    assert patch_all(keep_sessions=1).keep_sessions is not True
+    assert "keep_sessions from True to 1" in caplog.text
 
 
 def test_a_repeat_does_nothing_and_other_options_warn_once(
@@ -251,7 +294,9 @@ def test_the_status_knows_versions_and_clients_and_reads_well() -> None:
     theirs = "kazoo.handlers.threading.SequentialThreadingHandler"
     assert now.clients[ours] >= 2
     assert now.clients[theirs] >= 1
-    assert "kazoo_gevent_patch is on (replace_explicit=False, fork=reconnect)" in str(now)
+    options = "replace_explicit=False, fork=reconnect, keep_sessions=True"
+    assert f"kazoo_gevent_patch is on ({options})" in str(now)
+    assert "kept as long as the process lives while the event loop stands still" in str(now)
     assert f"{now.clients[ours]} on {ours}" in str(now)
     assert len(alive) == 3
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from threading import get_native_id
 
 import gevent
@@ -18,7 +19,7 @@ from kazoo.client import KazooClient
 from kazoo_gevent_patch import SequentialGeventHandler
 from kazoo_gevent_patch.settings.environment import STALLS
 from kazoo_gevent_patch.stalls import watch as stalls
-from kazoo_gevent_patch.stalls.judge import WatchedClient
+from kazoo_gevent_patch.stalls.judge import Judge, WatchedClient
 from tests.support import run_python, wait_until
 
 TIMEOUT = 1.5
@@ -29,19 +30,15 @@ class OnOurs:
     """Watches clients that have a session in name only."""
 
     def __init__(self) -> None:
-        self.ends: list[object] = []
+        self.ends: list[Callable[[], object]] = []
 
     def watch(self) -> None:
         client = WatchedClient(KazooClient(handler=SequentialGeventHandler()))
-        end = stalls.watch(client, TIMEOUT)
-        assert end is not None
-        self.ends.append(end)
+        self.ends.append(partial(stalls.watch(client, TIMEOUT).remove, client))
 
     def unwatch(self) -> None:
         while self.ends:
-            end = self.ends.pop()
-            assert callable(end)
-            end()
+            self.ends.pop()()
 
 
 @pytest.fixture
@@ -93,9 +90,9 @@ def test_the_loop_is_watched_for_as_long_as_it_runs(
 def test_clients_that_are_gone_are_not_watched() -> None:
     """A client that nobody stopped and nobody holds leaves no timer behind."""
     client = WatchedClient(KazooClient(handler=SequentialGeventHandler()))
-    end = stalls.watch(client, TIMEOUT)
+    stalls.watch(client, TIMEOUT)
     assert timers() == 1
-    del client, end
+    del client
     wait_until(lambda: timers() == 0, sleep=gevent.sleep)
 
 
@@ -122,12 +119,21 @@ def test_each_thread_has_its_own_watch(clients: OnOurs) -> None:
     assert timers() == 1
 
 
-def test_zero_in_the_environment_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No timer, no warning."""
-    monkeypatch.setenv(STALLS.variable, "0")
+@pytest.mark.parametrize(("value", "warnings"), [("0", 0), ("1", 1), ("", 1)])
+def test_zero_in_the_environment_switches_the_warning_off(
+    value: str, warnings: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The loop is watched all the same, for the heartbeats."""
+    monkeypatch.setenv(STALLS.variable, value)
+    now = [1000.0]
+    judge = Judge(lambda: now[0], warns=STALLS.is_on())
     client = WatchedClient(KazooClient(handler=SequentialGeventHandler()))
-    assert stalls.watch(client, TIMEOUT) is None
-    assert timers() == 0
+    client.begin(TIMEOUT)
+    judge.add(client)
+    for _ in range(2):
+        now[0] += 10 * TIMEOUT
+        judge.tick()
+    assert len(caplog.messages) == warnings
 
 
 @pytest.mark.parametrize("value", ["no", "2", " 0"])
@@ -138,12 +144,14 @@ def test_a_bad_value_is_one_warning_and_leaves_it_on(value: str) -> None:
         logging.basicConfig(stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
         from kazoo.client import KazooClient
         from kazoo_gevent_patch import SequentialGeventHandler
+        from kazoo_gevent_patch.settings.environment import STALLS
         from kazoo_gevent_patch.stalls import watch as stalls
         from kazoo_gevent_patch.stalls.judge import WatchedClient
         for _ in range(3):
             client = WatchedClient(KazooClient(handler=SequentialGeventHandler()))
-            assert stalls.watch(client, 1.0) is not None
+            stalls.watch(client, 1.0)
+            assert STALLS.is_on()
     """
     (line,) = run_python(program, env={STALLS.variable: value}).stderr.splitlines()
     assert line.startswith(f"kazoo_gevent_patch WARNING {STALLS.variable}={value!r}")
-    assert "1 switches the warning of stalls on, 0 off" in line
+    assert "ignored; for the warning of stalls set 1, or 0" in line
