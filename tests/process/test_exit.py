@@ -266,7 +266,7 @@ raise SystemExit(7)
 def test_a_client_in_a_daemon_thread_leaves_the_exit_code_alone(
     zookeeper_hosts: str, pause: float
 ) -> None:
-    """The interpreter kills the thread at any moment; stock gevent then ends in SIGSEGV at times."""
+    """The interpreter kills the thread at any moment; stock gevent then crashes at times."""
     for _ in range(8):
         program = DAEMON.format(hosts=zookeeper_hosts, pause=pause)
         assert run_python(program, check=False, timeout=30).returncode == 7

@@ -1,0 +1,80 @@
+"""What becomes of a client whose connection greenlet is cut off from outside.
+
+``gevent.kill``, a ``gevent.Timeout`` or ``throw`` ends the greenlet in one of its waits, where it
+has nothing in its hands: a request that is being sent is still the first in kazoo's queue. Another
+greenlet takes its place, on the same session, as after any connection that was dropped: requests
+that wait for a reply end with ``ConnectionLoss``, and those in the queue are sent.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Any, Final
+
+from gevent import GreenletExit, getcurrent
+
+from kazoo_gevent_patch import inventory
+from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
+from kazoo_gevent_patch.loop import waiting
+
+_WAITS: Final = frozenset({waiting.__name__, "gevent._socket3", "gevent._ssl3", "gevent.hub"})
+"""The modules in which the connection greenlet waits."""
+
+
+def zk_loop(
+    wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """``ConnectionHandler.zk_loop``: if it is cut off, another greenlet takes over."""
+    try:
+        return wrapped(*args, **kwargs)
+    except BaseException:
+        if is_cut_off(connection):
+            _succeed(connection)
+        raise
+
+
+def look_after(connection: Any) -> None:
+    """Have a greenlet that is killed before it begins succeeded too."""
+    connection._connection_routine.rawlink(partial(_after_death, connection))
+
+
+def is_cut_off(connection: Any) -> bool:
+    """Return whether the exception that is being handled cuts the connection greenlet off."""
+    error = sys.exc_info()[1]
+    return (
+        error is not None
+        and isinstance(connection.handler, SequentialGeventHandler)
+        and getcurrent() is connection._connection_routine
+        and getattr(connection.client, "_connection", None) is connection  # else it was replaced
+        # kazoo itself raises nothing but exceptions of this kind, and none in a wait of ours.
+        and (not isinstance(error, Exception) or _comes_out_of_a_wait(error))
+    )
+
+
+def _comes_out_of_a_wait(error: Exception) -> bool:
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or isinstance(error, OSError):
+        return False
+    return trace.tb_frame.f_globals.get("__name__") in _WAITS
+
+
+def _succeed(connection: Any) -> None:
+    # kazoo has just said that it has stopped; a stop() that waits for that joins the new greenlet.
+    connection.connection_stopped.clear()
+    connection._connection_routine = connection.handler.spawn(connection.zk_loop)
+    look_after(connection)
+
+
+def _after_death(connection: Any, ended: Any) -> None:
+    if (
+        connection._connection_routine is ended
+        and isinstance(ended.value, GreenletExit)
+        and not ended.is_inherited
+        and inventory.is_running(connection.client)
+    ):
+        _succeed(connection)
