@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import ref
 
 
 class IdentitySet:
-    """Weak references to objects, told apart by identity.
+    """Weak references to objects, told apart by identity. Safe in any native thread.
 
-    A ``WeakSet`` would ask them for a hash, which a class with an equality of its own may
-    not have.
+    A ``WeakSet`` would ask the objects for a hash, which a class with an equality of its own may
+    not have. And a ``WeakSet`` or a ``WeakValueDictionary`` is iterated by a Python generator,
+    which raises ``RuntimeError`` when another thread adds something meanwhile. Each operation
+    here is one of a plain dictionary, and those are atomic.
     """
 
     def __init__(self) -> None:
-        self._by_id: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self._by_id: dict[int, ref[Any]] = {}
 
     def add(self, thing: object) -> None:
         """Remember an object for as long as it lives."""
-        self._by_id[id(thing)] = thing
+        by_id, key = self._by_id, id(thing)
+        # No other object can have this id yet while Python calls this.
+        by_id[key] = ref(thing, lambda _: by_id.pop(key, None))
 
     def __contains__(self, thing: object) -> bool:
-        return thing is not None and self._by_id.get(id(thing)) is thing
+        found = self._by_id.get(id(thing))
+        return found is not None and found() is thing
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._by_id.values()))
+        """Return an iterator over the objects that are in the set, and alive, now."""
+        things = [found() for found in list(self._by_id.values())]
+        return iter([thing for thing in things if thing is not None])

@@ -34,11 +34,11 @@ class EventLoopEndedError(KazooGeventPatchError, ConnectionClosedError):  # type
 def sever_all(thread: NativeThread) -> None:
     """Stop the clients that live in the thread, which ends; logs, and never raises."""
     for client in inventory.live:
-        if is_ours(client) and client.handler.thread is thread and _has_a_session(client):
-            try:
+        try:
+            if is_ours(client) and client.handler.thread is thread and _has_a_session(client):
                 _sever(client)
-            except Exception:
-                log.exception("%s, whose thread has ended, hangs", inventory.describe(client))
+        except Exception:
+            log.exception("A client whose thread has ended hangs: %r", client)
 
 
 def _has_a_session(client: Any) -> bool:
