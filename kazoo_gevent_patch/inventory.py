@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import compress
 from typing import Any
 
 from kazoo_gevent_patch.weak import IdentitySet
@@ -22,25 +23,18 @@ recipes = IdentitySet()
 def find() -> list[Any]:
     """Return, and remember, the clients that were built before kazoo was patched.
 
-    Their recipes are remembered too.
+    All recipes are remembered too. This looks at all objects of the process, once.
     """
     client_class = sys.modules["kazoo.client"].KazooClient
-    found = [
-        client
-        for client in _instances(lambda kind: issubclass(kind, client_class))
-        if client not in live
-    ]
-    for client in found:
-        live.add(client)
-    for recipe in _instances(_is_recipe) if found else ():
-        if _client_of(recipe) in live:
-            recipes.add(recipe)
+    found = []
+    for thing in instances(lambda kind: issubclass(kind, client_class) or _is_recipe(kind)):
+        if not isinstance(thing, client_class):
+            if _client_of(thing) is not None:
+                recipes.add(thing)
+        elif thing not in live:
+            live.add(thing)
+            found.append(thing)
     return found
-
-
-def find_recipes(client: object) -> list[Any]:
-    """Return all recipes that were built on the client, remembered or not."""
-    return [recipe for recipe in _instances(_is_recipe) if _client_of(recipe) is client]
 
 
 def recipes_of(client: Any) -> list[Any]:
@@ -67,20 +61,19 @@ def _is_recipe(kind: type) -> bool:
     )
 
 
-def _instances(wanted: Callable[[type], bool]) -> Iterator[Any]:
+def instances(wanted: Callable[[type], bool]) -> list[Any]:
     """Return the living instances of the wanted types.
 
     This asks the garbage collector for all objects, and looks at nothing but their types,
-    each type once: asking a stranger's proxy for its ``__class__`` may have consequences.
+    each type once: asking a stranger's proxy for its ``__class__`` may have consequences. No
+    Python code runs for each object, of which a program may have millions.
     """
-    judged: dict[type, bool] = {}
-    for thing in gc.get_objects():
-        kind = type(thing)
-        judgement = judged.get(kind)
-        if judgement is None:
-            judgement = judged[kind] = wanted(kind)
-        if judgement:
-            yield thing
+    things = gc.get_objects()
+    kinds = list(map(type, things))
+    # By their ids: a metaclass may have an equality of its own, and no hash.
+    each = dict(zip(map(id, kinds), kinds, strict=True))
+    chosen = {key for key, kind in each.items() if wanted(kind)}
+    return list(compress(things, map(chosen.__contains__, map(id, kinds))))
 
 
 def is_running(client: Any) -> bool:

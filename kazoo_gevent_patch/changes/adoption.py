@@ -36,9 +36,18 @@ def move(client: Any) -> None:
     client.close()  # else it would keep the socket pair of its last session
     new = SequentialGeventHandler()
     swap = _Swap(client.handler, new)
-    for thing in (client, client._connection, *inventory.find_recipes(client)):
+    for thing in (client, client._connection, *inventory.recipes_of(client)):
         for name in {*KAZOOS_OWN, recipes.method_lock(thing)} & vars(thing).keys():
             setattr(thing, name, swap.counterpart(getattr(thing, name)))
+
+
+def prepare(client: Any) -> None:
+    """Have a ``TreeCache`` that is built before the client moves need no change when it does.
+
+    All other recipes that hold what a handler made are remembered when they are built. Our
+    queue serves native threads as well.
+    """
+    client.handler.queue_impl = SequentialGeventHandler.queue_impl
 
 
 class _Swap:
@@ -56,7 +65,7 @@ class _Swap:
         self._by_type: list[tuple[tuple[type, ...], Callable[[Any], Any]]] = [
             (kinds[0], lambda _: new.lock_object()),
             (kinds[1], self._event),
-            ((old.queue_impl,), self._queue),
+            ((type(old).queue_impl,), self._queue),
             ((KazooRetry,), lambda retry: aligned(retry, new)),
         ]
 

@@ -16,7 +16,7 @@ from kazoo.handlers.threading import SequentialThreadingHandler
 
 from kazoo_gevent_patch import inventory
 from kazoo_gevent_patch.changes import adoption, forking, lifecycle, orphans
-from kazoo_gevent_patch.changes.retries import aligned
+from kazoo_gevent_patch.changes.retries import align_earlier, aligned
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.loop import threads
 from kazoo_gevent_patch.loop.forks import notice_fork
@@ -151,11 +151,12 @@ def session_callback(
 
 
 def find_earlier() -> None:
-    """Look after the clients that were built, and perhaps started, before ``patch_all()``.
+    """Look after the clients and retry objects that were made before ``patch_all()``.
 
     One whose thread is alive is left alone, with a warning. One whose thread is not was
     started in a process that this one was forked from.
     """
+    align_earlier()
     for client in inventory.find():
         try:
             _look_after(client)
@@ -164,7 +165,10 @@ def find_earlier() -> None:
 
 
 def _look_after(client: Any) -> None:
-    if not _is_on_threads(client) or not inventory.is_running(client):
+    if not _is_on_threads(client):
+        return
+    adoption.prepare(client)
+    if not inventory.is_running(client):
         return
     thread = client._connection._connection_routine
     if thread is not None and not thread.is_alive() and fork_choice() != "ignore":

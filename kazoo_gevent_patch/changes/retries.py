@@ -7,14 +7,26 @@ import inspect
 import time
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, Final
+from weakref import ref
 
 import gevent
 from gevent.monkey import get_original
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.retry import KazooRetry
 
+from kazoo_gevent_patch import inventory
 from kazoo_gevent_patch.loop import hubs
+
+_NATIVE: Final = (
+    get_original("time", "sleep"),
+    # The time.sleep of kazoo's import, whoever has patched or unpatched what since.
+    SequentialThreadingHandler.sleep_func,
+)
+"""The sleep functions that may stop the event loop."""
+
+_aligned_earlier: Final[list[tuple[ref[Any], Callable[..., object]]]] = []
+"""The retry objects that were made before kazoo was patched, and how they slept."""
 
 
 def cooperative_defaults(defaults: tuple[Any, ...], function: FunctionType) -> tuple[Any, ...]:
@@ -43,12 +55,26 @@ def aligned(retry: Any, handler: Any) -> Any:
     return retry
 
 
+def align_earlier() -> None:
+    """Have the retry objects from before kazoo was patched let the event loop run, too.
+
+    A program may call them itself: ``retry(function)``.
+    """
+    for retry in inventory.instances(lambda kind: issubclass(kind, KazooRetry)):
+        sleep = getattr(retry, "sleep_func", None)
+        if sleep in _NATIVE:
+            _aligned_earlier.append((ref(retry), sleep))
+            retry.sleep_func = hubs.sleep
+
+
+def put_back() -> None:
+    """Undo ``align_earlier``: kazoo's default handler refuses any sleep function but its own."""
+    while _aligned_earlier:
+        remembered, sleep = _aligned_earlier.pop()
+        retry = remembered()
+        if retry is not None and retry.sleep_func is hubs.sleep:
+            retry.sleep_func = sleep
+
+
 def _is_known(sleep: Callable[..., object]) -> bool:
-    return sleep in (
-        hubs.sleep,
-        gevent.sleep,
-        time.sleep,
-        get_original("time", "sleep"),
-        # The time.sleep of kazoo's import, whoever has patched or unpatched what since.
-        SequentialThreadingHandler.sleep_func,
-    )
+    return sleep in (hubs.sleep, gevent.sleep, time.sleep, *_NATIVE)

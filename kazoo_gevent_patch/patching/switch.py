@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -90,6 +91,7 @@ def unpatch_all() -> None:
     ``patched()`` block asked for, too.
     """
     _registry.withdraw_all()
+    _put_back()
 
 
 def is_patched() -> bool:
@@ -117,6 +119,12 @@ def patched(
         yield now
     finally:
         _registry.withdraw(key)
+        _put_back()
+
+
+def _put_back() -> None:
+    if not _registry.wanted and "kazoo.client" in sys.modules:
+        rooms.function("retries:put_back")()
 
 
 def status() -> Status:

@@ -145,7 +145,8 @@ PATCHES: Final = (
             target=f"{recipe}.__init__",
             how="wrap",
             replacement="recipes:remember",
-            why="In a forked child the recipe must forget what its parent owns.",
+            why="In a forked child the recipe must forget what its parent owns; and it moves to "
+            "our handler with its client.",
         )
         for module, recipe in (
             ("lock", "Lock"),
@@ -156,6 +157,7 @@ PATCHES: Final = (
             ("partitioner", "SetPartitioner"),
             ("watchers", "DataWatch"),
             ("watchers", "ChildrenWatch"),
+            ("watchers", "PatientChildrenWatch"),
         )
     ),
     *(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import gevent
@@ -12,8 +15,10 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.recipe.cache import TreeCache, TreeNode
+from kazoo.recipe.watchers import PatientChildrenWatch
 
 from kazoo_gevent_patch import SequentialGeventHandler, patch_all, status, unpatch_all
+from kazoo_gevent_patch.handler.event import Event
 from tests.support import wait_until
 
 
@@ -58,7 +63,6 @@ def test_a_client_moves_over_when_it_starts(early: KazooClient) -> None:
 
 def threads_of_kazoo() -> list[str]:
     """Return the native threads that run kazoo's code."""
-    import sys
     import traceback
 
     frames = sys._current_frames()
@@ -204,3 +208,51 @@ def test_a_tree_cache_from_before_is_found_and_moved(early: KazooClient) -> None
     wait_until(lambda: cache.get_children("/tree") == frozenset({"a"}), sleep=gevent.sleep)
     cache.close()
     assert alive is not cache._root
+
+
+def test_recipes_that_are_built_between_patch_all_and_the_start_move_too(
+    early: KazooClient,
+) -> None:
+    """They were built on the handler from before; also one whose module comes last."""
+    patch_all()
+    lock, watch = early.Lock("/lock"), PatientChildrenWatch(early, "/", time_boundary=0.05)
+    cache = TreeCache(early, "/tree")
+    early.start()
+    with lock:
+        assert lock.is_acquired
+    children, _ = watch.start().get(timeout=10)
+    assert children == ["lock"]
+    cache.start()
+    early.ensure_path("/tree/a")
+    wait_until(lambda: cache.get_children("/tree") == frozenset({"a"}), sleep=gevent.sleep)
+    cache.close()
+    assert type(lock.wake_event) is Event
+    assert type(watch.children_changed) is Event
+
+
+def test_no_start_looks_through_all_objects_of_the_process() -> None:
+    """However many there are, clients that were built before patch_all() start in no time."""
+    clients = [KazooClient("127.0.0.1:9") for _ in range(3)]
+    locks = [client.Lock("/lock") for client in clients]
+    walks: list[str] = []
+
+    def note(frame: FrameType, event: str, function: Any) -> None:
+        if event == "c_call" and function in (gc.get_objects, gc.get_referrers):
+            walks.append(frame.f_code.co_name)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        patch_all()
+        at_patching, walks[:] = len(walks), []
+        for client in clients:
+            client.start_async()
+    finally:
+        sys.setprofile(before)
+    for client in clients:
+        client.stop()
+        client.close()
+    assert at_patching <= 2  # and the profile sees them
+    assert at_patching > 0
+    assert walks == []
+    assert [type(lock.wake_event) for lock in locks] == [Event] * 3

@@ -185,8 +185,8 @@ def test_retry_objects_from_before_are_accepted() -> None:
     """Made before patch_all(), with kazoo's own default sleep function."""
     unpatch_all()
     retry = KazooRetry(max_tries=5)
-    shared = copy.copy(vars(retry))
     patch_all()
+    shared = copy.copy(vars(retry))
     clients = [KazooClient(connection_retry=retry, command_retry=retry) for _ in range(2)]
     assert [client._retry.max_tries for client in clients] == [5, 5]
     assert vars(retry) == shared
@@ -217,10 +217,26 @@ def test_a_sleep_function_of_ones_own_is_judged_by_kazoo() -> None:
         KazooClient(command_retry={"sleep_func": foreign_sleep})
 
 
-def test_a_retry_object_on_its_own_sleeps_cooperatively() -> None:
+def test_undo_gives_retry_objects_from_before_their_sleep_function_back() -> None:
+    """kazoo's default handler accepts no other."""
+    unpatch_all()
+    retry = KazooRetry(max_tries=5)
+    before = copy.copy(vars(retry))
+    patch_all()
+    unpatch_all()
+    assert vars(retry) == before
+    assert KazooClient(connection_retry=retry)._conn_retry is retry
+
+
+@pytest.mark.parametrize("made", ["before patch_all()", "since"])
+def test_a_retry_object_on_its_own_sleeps_cooperatively(made: str) -> None:
     """KazooRetry() outside any client lets other greenlets run while it waits."""
     from kazoo.exceptions import ConnectionLoss
 
+    if made == "before patch_all()":
+        unpatch_all()
+    retry = KazooRetry(max_tries=-1, delay=0.05, max_jitter=0.0)
+    patch_all()
     ticks: list[int] = []
     attempts: list[int] = []
 
@@ -236,7 +252,7 @@ def test_a_retry_object_on_its_own_sleeps_cooperatively() -> None:
             ticks.append(1)
 
     ticker = gevent.spawn(tick)
-    assert KazooRetry(max_tries=-1, delay=0.05, max_jitter=0.0)(fails_twice) == "done"
+    assert retry(fails_twice) == "done"
     ticker.kill()
     assert attempts[0] == 0
     assert attempts[1] > 0
