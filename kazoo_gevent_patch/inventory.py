@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from itertools import compress
+from types import ModuleType
 from typing import Any
 
 from kazoo_gevent_patch.weak import IdentitySet
@@ -26,8 +27,9 @@ def find() -> list[Any]:
     All recipes are remembered too. This looks at all objects of the process, once.
     """
     client_class = sys.modules["kazoo.client"].KazooClient
+    modules = [module for name, module in list(sys.modules.items()) if _is_of_recipes(name)]
     found = []
-    for thing in instances(lambda kind: issubclass(kind, client_class) or _is_recipe(kind)):
+    for thing in instances(client_class, *filter(_is_recipe, _classes(modules))):
         if not isinstance(thing, client_class):
             if _client_of(thing) is not None:
                 recipes.add(thing)
@@ -56,24 +58,35 @@ def _client_of(recipe: object) -> object:
 
 
 def _is_recipe(kind: type) -> bool:
-    return any(
-        str(vars(base).get("__module__")).startswith("kazoo.recipe.") for base in kind.__mro__
+    return any(_is_of_recipes(str(vars(base).get("__module__"))) for base in kind.__mro__)
+
+
+def _is_of_recipes(module: str) -> bool:
+    return module.startswith("kazoo.recipe.")
+
+
+def _classes(modules: Iterable[ModuleType]) -> Iterator[type]:
+    return (
+        kind for module in modules for kind in list(vars(module).values()) if type(kind) is type
     )
 
 
-def instances(wanted: Callable[[type], bool]) -> list[Any]:
-    """Return the living instances of the wanted types.
+def instances(*classes: type) -> list[Any]:
+    """Return the living instances of the classes and of those that are derived from them.
 
-    This asks the garbage collector for all objects, and looks at nothing but their types,
-    each type once: asking a stranger's proxy for its ``__class__`` may have consequences. No
-    Python code runs for each object, of which a program may have millions.
+    This asks the garbage collector for all objects, and looks at nothing but their types:
+    asking a stranger's proxy for its ``__class__`` may have consequences. No Python code runs
+    for each object, of which a program may have millions.
     """
+    kinds: dict[int, type] = {}
+    derived = list(classes)
+    while derived:
+        kind = derived.pop()
+        if id(kind) not in kinds:
+            kinds[id(kind)] = kind  # by its id: a metaclass may have taken its hash away
+            derived += type.__subclasses__(kind)
     things = gc.get_objects()
-    kinds = list(map(type, things))
-    # By their ids: a metaclass may have an equality of its own, and no hash.
-    each = dict(zip(map(id, kinds), kinds, strict=True))
-    chosen = {key for key, kind in each.items() if wanted(kind)}
-    return list(compress(things, map(chosen.__contains__, map(id, kinds))))
+    return list(compress(things, map(kinds.__contains__, map(id, map(type, things)))))
 
 
 def is_running(client: Any) -> bool:

@@ -60,8 +60,8 @@ def align_earlier() -> None:
 
     A program may call them itself: ``retry(function)``.
     """
-    for retry in inventory.instances(lambda kind: issubclass(kind, KazooRetry)):
-        sleep = getattr(retry, "sleep_func", None)
+    for retry in inventory.instances(KazooRetry):
+        sleep: Any = getattr(retry, "sleep_func", None)
         if sleep in _NATIVE:
             _aligned_earlier.append((ref(retry), sleep))
             retry.sleep_func = hubs.sleep
