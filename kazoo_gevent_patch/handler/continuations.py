@@ -12,6 +12,9 @@ from greenlet import greenlet
 
 from kazoo_gevent_patch.loop.hubs import Waiter
 
+_RESUMES: Final = frozenset({"switch", "switch_args", "throw"})
+"""The methods of greenlets and of gevent's waiters that resume a greenlet."""
+
 _DECORATORS: Final = vars(kazoo.handlers.utils)
 
 
@@ -39,5 +42,12 @@ def is_continuation(callback: Callable[..., object]) -> bool:
 
 
 def is_waiter(callback: Callable[..., object]) -> bool:
-    """Return whether gevent itself links the callback, to resume a greenlet from the hub."""
-    return isinstance(getattr(callback, "__self__", None), (greenlet, Waiter))
+    """Return whether gevent itself links the callback, to resume a greenlet from the hub.
+
+    Any other method of a greenlet, such as that of an actor derived from ``gevent.Greenlet``, is
+    an application's.
+    """
+    owner = getattr(callback, "__self__", callback)
+    return isinstance(owner, (greenlet, Waiter)) and (
+        owner is callback or getattr(callback, "__name__", None) in _RESUMES
+    )

@@ -6,7 +6,7 @@ import doctest
 import pickle
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
 
@@ -286,6 +286,52 @@ def test_without_a_handler_callbacks_run_in_the_hub() -> None:
     result.set(1)
     wait_until(lambda: seen, sleep=gevent.sleep)
     assert seen == [(result, gevent.get_hub())]
+
+
+def test_a_method_of_a_greenlet_is_a_callback_like_any_other(
+    handler: SequentialGeventHandler,
+) -> None:
+    """An actor derived from gevent.Greenlet: its methods keep their turn, and may block."""
+    seen: list[str] = []
+
+    class Actor(gevent.Greenlet):  # type: ignore[type-arg]
+        def on_reply(self, result: AsyncResult) -> None:
+            gevent.sleep(0.001)
+            seen.append("actor")
+
+    def before(_: AsyncResult) -> None:
+        gevent.sleep(0.001)
+        seen.append("before")
+
+    result = handler.async_result()
+    result.rawlink(before)
+    result.rawlink(Actor().on_reply)
+    result.rawlink(lambda _: seen.append("after"))
+    result.set(1)
+    wait_until(lambda: len(seen) == 3, sleep=gevent.sleep)
+    assert seen == ["before", "actor", "after"]
+
+
+RESUMES: dict[str, Callable[[gevent.hub.Waiter[Any]], Callable[[AsyncResult], object]]] = {
+    "a greenlet's": lambda _: gevent.getcurrent().switch,
+    "a waiter's": lambda waiter: waiter.switch,
+    "a waiter": lambda waiter: waiter,
+}
+
+
+@pytest.mark.parametrize("resume", RESUMES)
+def test_what_resumes_a_greenlet_is_called_in_the_hub(
+    handler: SequentialGeventHandler, resume: str
+) -> None:
+    """As gevent's own tools link it; a callback that blocks does not delay it."""
+    result, blocked = handler.async_result(), Event()
+    result.rawlink(lambda _: blocked.wait(30))
+    waiter: gevent.hub.Waiter[Any] = gevent.hub.Waiter()
+    result.rawlink(RESUMES[resume](waiter))
+    gevent.spawn(result.set, 1)
+    with gevent.Timeout(10):
+        assert (gevent.get_hub().switch() if "greenlet" in resume else waiter.get()) in (result, 1)
+    blocked.set()
 
 
 def test_callbacks_run_in_order_on_one_greenlet_and_may_block(
