@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from gevent import get_hub
 from kazoo.protocol.states import KeeperState
 from kazoo.retry import ForceRetryError
 
+from kazoo_gevent_patch.changes import requests
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.settings import monkey
 from kazoo_gevent_patch.wire.sockets import cooperative
@@ -28,14 +30,24 @@ def start(wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _K
         monkey.warn_if_unpatched()
         # A greenlet that has ended is false; stop() only forgets one that it joined.
         if not connection._connection_routine:
-            # A closed client takes no requests. What is in its queue is the Close of a stop()
-            # that found the connection greenlet ended by an error: it would end the new session
-            # at once.
-            connection.client._queue.clear()
-            connection.client._session_callback(KeeperState.CONNECTING)
+            _take_requests(connection)
     wrapped(*args, **kwargs)
     if isinstance(connection._read_sock, WakeReader):
         connection._read_sock.client = connection.client
+
+
+def _take_requests(connection: Any) -> None:
+    client = connection.client
+    # As kazoo does next: requests may come as soon as the client says that it takes them.
+    if connection.connection_closed.is_set():
+        connection._read_sock, connection._write_sock = connection.handler.create_socket_pair()
+        connection.connection_closed.clear()
+    # A closed client takes no requests. What is in its queue came too late, or is the Close of a
+    # stop() that found the connection greenlet ended by an error: it would end the new session
+    # at once.
+    late, client._queue = client._queue, deque()
+    requests.refuse(late, KeeperState.CLOSED)
+    client._session_callback(KeeperState.CONNECTING)
 
 
 def expand_client_hosts(

@@ -91,6 +91,14 @@ PATCHES: Final = (
     ),
     Patch(
         module="kazoo.client",
+        target="KazooClient._call",
+        how="value",
+        replacement="requests:call",
+        why="Refuses a request that it has queued already, when another thread stops the client "
+        "at that moment; the next session carries it out all the same.",
+    ),
+    Patch(
+        module="kazoo.client",
         target="KazooClient.start_async",
         how="wrap",
         replacement="client:start_async",

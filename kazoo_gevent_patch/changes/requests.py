@@ -1,0 +1,80 @@
+"""How a request is queued: it is refused and never carried out, or queued and given an outcome.
+
+kazoo's ``KazooClient._call`` puts the request into the client's queue, and refuses it afterwards
+if it finds no wake channel, or cannot write to it. The request stays in the queue, and the next
+session carries it out. Another native thread may get in between at any line: while it runs, the
+client's own thread stops the client and starts it again.
+
+Here the request is refused by its state only, and otherwise whoever ends a queue fails what is in
+it. No request is left over:
+
+* Whoever closes the client stores the state first, empties the queue second, and puts a new
+  queue in its place third (``KazooClient._session_callback``). The next session begins with yet
+  another queue, and says that it takes requests when that is in place (``protocol.start``).
+* Whoever queues a request stores it first, and looks at the state and at the queue second. If
+  the client is closed by then, or the queue is not the client's any more, the request may have
+  come too late for the other to see it, and so the caller empties that queue too.
+* ``popleft`` gives each request to one of them only. The connection greenlet takes from no queue
+  of a closed client, and never from an old one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from kazoo.exceptions import AuthFailedError, ConnectionClosedError, SessionExpiredError
+from kazoo.protocol.states import KeeperState
+
+from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
+
+_Call = Callable[[Any, Any, Any], Any]
+
+_CLOSED = frozenset({KeeperState.AUTH_FAILED, KeeperState.CLOSED, KeeperState.EXPIRED_SESSION})
+
+
+def call(original: _Call, _: type) -> _Call:
+    """Return what takes the place of ``KazooClient._call``. Every request goes through it."""
+
+    def _call(self: Any, request: Any, async_object: Any) -> Any:
+        if not isinstance(self.handler, SequentialGeventHandler):
+            return original(self, request, async_object)
+        if self._state in _CLOSED:
+            async_object.set_exception(_refusal(self._state))
+            return False  # create() raises the exception where it is told so
+        queue = self._queue
+        queue.append((request, async_object))
+        if self._state in _CLOSED or self._queue is not queue:
+            refuse(queue, self._state)
+            return None
+        writer = self._connection._write_sock
+        if writer is not None:
+            # It is closed if the client was stopped in this very moment, which ended the queue.
+            with suppress(OSError):
+                writer.send(b"\0")
+        return None
+
+    return _call
+
+
+def refuse(queue: deque[tuple[Any, Any]], state: str) -> None:
+    """Fail all requests in a queue that the connection takes nothing from any more."""
+    with suppress(IndexError):
+        while True:
+            _, async_object = queue.popleft()
+            if async_object is not None:  # as for the request to close
+                async_object.set_exception(_refusal(state))
+
+
+def _refusal(state: str) -> Exception:
+    """Return kazoo's exception for a request in the state."""
+    error: Exception
+    if state == KeeperState.AUTH_FAILED:
+        error = AuthFailedError()
+    elif state == KeeperState.EXPIRED_SESSION:
+        error = SessionExpiredError()
+    else:
+        error = ConnectionClosedError("Connection has been closed")
+    return error
