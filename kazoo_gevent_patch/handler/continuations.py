@@ -1,11 +1,15 @@
-"""Telling the steps of kazoo's own operations, and of gevent's, from an application's callbacks."""
+"""Telling the steps of kazoo's own operations, and of gevent's, from an application's callbacks.
+
+An application's callbacks run one at a time. If a step had to wait its turn behind one that itself
+waits for the operation, neither would ever go on; so steps do not go through the queues.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from types import FunctionType
-from typing import Final
+from types import FunctionType, MethodType
+from typing import Any, Final
 
 import kazoo.handlers.utils
 from greenlet import greenlet
@@ -17,28 +21,52 @@ _RESUMES: Final = frozenset({"switch", "switch_args", "throw"})
 
 _DECORATORS: Final = vars(kazoo.handlers.utils)
 
+_SIGNALS: Final = frozenset(
+    {
+        # watches
+        "kazoo.recipe.barrier.Barrier.wait.<locals>.wait_for_clear",
+        "kazoo.recipe.barrier.DoubleBarrier._inner_enter.<locals>.created",
+        "kazoo.recipe.barrier.DoubleBarrier._inner_leave.<locals>.deleted",
+        "kazoo.recipe.lock.Lock._watch_predecessor",
+        "kazoo.recipe.lock.Semaphore._watch_lease_change",
+        "kazoo.recipe.watchers.PatientChildrenWatch._children_watcher",
+        # callbacks of results
+        "kazoo.recipe.cache.TreeCache._in_background",
+        "kazoo.recipe.partitioner.SetPartitioner._allocate_transition.<locals>.updated",
+    }
+)
+"""The steps of kazoo's recipes (2.8 to 2.11) that tell somebody something, and never wait."""
+
+_JOBS: Final = frozenset(
+    {
+        "kazoo.recipe.cache.TreeNode._process_watch",
+        "kazoo.recipe.partitioner.SetPartitioner._allocate_transition",
+        "kazoo.recipe.queue.LockingQueue._inner_get.<locals>.check_for_updates",
+    }
+)
+"""Those that ask the server for something, and guard themselves against running twice at once."""
+
 
 def is_continuation(callback: Callable[..., object]) -> bool:
-    """Return whether the callback is a step of one of kazoo's own operations.
+    """Return whether the callback is a step of one of kazoo's own operations that never waits.
 
     ``create(makepath=True)``, ``ensure_path`` and ``sync`` are chains of such steps, local
-    functions in kazoo/client.py. A step never blocks: it queues the next request. If it had
-    to wait its turn behind a user's callback that itself waits for the operation, neither
-    would ever go on; so steps do not go through the queue.
+    functions in kazoo/client.py. A step queues the next request. Some recipes have steps too.
     """
-    while True:
-        if type(callback) is FunctionType:
-            if callback.__globals__ is not _DECORATORS or not callback.__closure__:
-                # Not its __module__, which other decorators copy.
-                module = callback.__globals__.get("__name__")
-                return module == "kazoo.client" and "<locals>" in callback.__qualname__
-            # wrap() and capture_exceptions(); the first leaves no __wrapped__.
-            names = callback.__code__.co_freevars
-            callback = callback.__closure__[names.index("function")].cell_contents
-        elif isinstance(callback, partial):
-            callback = callback.func
-        else:
-            return False
+    if isinstance(callback, partial) and getattr(callback.func, "__name__", None) == "spawn":
+        return any(map(is_job, callback.args[:1]))  # a SetPartitioner's; spawning never waits
+    name = _name(callback)
+    return name in _SIGNALS or (name.startswith("kazoo.client.") and "<locals>" in name)
+
+
+def is_signal(callback: Callable[..., object]) -> bool:
+    """Return whether the callback is a step of a recipe that tells somebody, and never waits."""
+    return _name(callback) in _SIGNALS
+
+
+def is_job(callback: Callable[..., object]) -> bool:
+    """Return whether the callback is a step of a recipe that needs a greenlet of its own."""
+    return _name(callback) in _JOBS
 
 
 def is_waiter(callback: Callable[..., object]) -> bool:
@@ -51,3 +79,29 @@ def is_waiter(callback: Callable[..., object]) -> bool:
     return isinstance(owner, (greenlet, Waiter)) and (
         owner is callback or getattr(callback, "__name__", None) in _RESUMES
     )
+
+
+def _name(callback: Callable[..., object]) -> str:
+    """Return the full name of a function of kazoo's, and nothing for any other."""
+    function = _unwrapped(callback)
+    # Not its __module__, which other decorators copy.
+    module = "" if function is None else str(function.__globals__.get("__name__"))
+    if function is None or not module.startswith("kazoo."):
+        return ""
+    return f"{module}.{function.__qualname__}"
+
+
+def _unwrapped(callback: Any) -> FunctionType | None:
+    """Return the function under a method, a ``partial`` and kazoo's decorators."""
+    while type(callback) is not FunctionType or callback.__globals__ is _DECORATORS:
+        if isinstance(callback, partial):
+            callback = callback.func
+        elif isinstance(callback, MethodType):
+            callback = callback.__func__
+        elif type(callback) is FunctionType and callback.__closure__:
+            # wrap() and capture_exceptions(); the first leaves no __wrapped__.
+            names = callback.__code__.co_freevars
+            callback = callback.__closure__[names.index("function")].cell_contents
+        else:
+            return None
+    return callback

@@ -15,6 +15,7 @@ from kazoo.protocol.states import Callback
 
 from kazoo_gevent_patch.handler import leaving
 from kazoo_gevent_patch.handler.callbacks import CallbackQueue, log
+from kazoo_gevent_patch.handler.continuations import is_job, is_signal
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.handler.locks import Lock, RLock
@@ -174,8 +175,20 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
             self._unwatch = None
 
     def dispatch_callback(self, callback: Callback) -> None:
-        """Queue the callback with the others of its type."""
-        self._queue(callback.type).put(partial(callback.func, *callback.args))
+        """Queue the callback with the others of its type.
+
+        A step of one of kazoo's recipes does not wait for its turn: what an application's
+        callback waits for may depend on it.
+        """
+        if is_signal(callback.func):
+            try:
+                callback.func(*callback.args)
+            except Exception:
+                log.exception("Exception in a callback")
+        elif is_job(callback.func):
+            self.spawn(callback.func, *callback.args)
+        else:
+            self._queue(callback.type).put(partial(callback.func, *callback.args))
 
     def async_result(self) -> AsyncResult:
         """Return a result whose callbacks run on the completion worker."""
