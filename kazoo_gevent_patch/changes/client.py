@@ -9,10 +9,9 @@ from functools import lru_cache
 from inspect import Parameter
 from typing import Any, Final
 
-import gevent
-from gevent import getcurrent
 from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
 from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.protocol.states import KeeperState
 
 from kazoo_gevent_patch import inventory
 from kazoo_gevent_patch.changes import adoption, forking, lifecycle, orphans
@@ -128,26 +127,14 @@ def start_async(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _
         adoption.move(client)
     routine = client._connection._connection_routine
     if routine and isinstance(client.handler, SequentialGeventHandler):
-        if inventory.is_running(client):
+        if inventory.is_running(client) and client._state not in (
+            KeeperState.CLOSED,
+            KeeperState.AUTH_FAILED,  # it has given up, and says so to its listeners now
+        ):
             return client._live
         if not client.connected:
             lifecycle.check_can_wait(client, "start_async()")
     return wrapped(*args, **kwargs)
-
-
-def session_callback(
-    wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs
-) -> None:
-    """``KazooClient._session_callback``: callers with a reply go on before they hear of a loss.
-
-    kazoo's ChildrenWatch notes that its watch is set when it has the reply, and that it no
-    longer is when it hears of the loss. The other way round it would never set it again.
-    """
-    on_ours = isinstance(client.handler, SequentialGeventHandler)
-    if on_ours and client.connected and getcurrent() is client._connection._connection_routine:
-        # Whom a reply woke is in the loop's queue already, and this greenlet goes behind it.
-        gevent.sleep(0)
-    wrapped(*args, **kwargs)
 
 
 def find_earlier() -> None:

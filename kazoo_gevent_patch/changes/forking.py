@@ -98,9 +98,6 @@ class Inherited:
 
     def call(self, request: Any, async_object: Any) -> Any:
         """``KazooClient._call``: every request comes through here."""
-        if self._telling is getcurrent():
-            # A listener that hears of LOST asks for something: it is told as kazoo tells it.
-            return type(self._client)._call(self._client, request, async_object)
         if self._reconnects:
             self.start_async()
             return self._client._call(request, async_object)
@@ -119,8 +116,7 @@ class Inherited:
         """``KazooClient.start_async``: begin a session of the child's own."""
         client = self._client
         if self._telling is getcurrent():
-            gevent.spawn(self.start_async)  # when all listeners have been told
-            return client._live
+            raise self._refusal()  # a listener, in a thread that ends
         with self._lock:
             self.tell()
             if vars(client).get("start_async") == self.start_async:

@@ -3,23 +3,28 @@
 What they wait for lives in the event loop of the thread that started the client. In another
 native thread they are carried out there. In the event loop itself (the handler of a signal
 that comes while the process is idle runs there) and in the client's own connection greenlet
-(state listeners do) nothing can wait: they are carried out later, in turn, by a greenlet of
-the client, and before the interpreter exits (``kazoo_gevent_patch.handler.leaving``).
+(which a signal may interrupt) nothing can wait: they are carried out later, in turn, by a greenlet
+of the client, and before the interpreter exits (``kazoo_gevent_patch.handler.leaving``).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from gevent import getcurrent
+from kazoo.protocol.serialization import CloseInstance
 
 from kazoo_gevent_patch import inventory
 from kazoo_gevent_patch.changes.forking import is_ours
 from kazoo_gevent_patch.errors import CannotWaitError, EventLoopBlockedError
 from kazoo_gevent_patch.handler.result import AsyncResult
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread, is_own_thread
+from kazoo_gevent_patch.handler.sequential import STOP_TIMEOUT
+
+log = logging.getLogger("kazoo_gevent_patch")
 
 LOOP_TIMEOUT: Final = 10.0
 """Seconds within which the event loop of another thread has to begin what it is asked for."""
@@ -33,7 +38,7 @@ def check_can_wait(client: Any, call: str) -> None:
     if _cannot_wait(client):
         raise CannotWaitError(
             f"{call} waits for the connection, and was called in the event loop (a signal "
-            f"handler, a gevent callback) or in a state listener, where nothing can wait; "
+            f"handler, a gevent callback), where nothing can wait; "
             f"use client.handler.spawn(client.{call.rstrip('()')})"
         )
 
@@ -46,19 +51,51 @@ def start(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs
 
 
 def stop(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``KazooClient.stop`` and ``restart``: in the event loop of the client, or later there.
+    """``KazooClient.stop``: in the event loop of the client, or later there; and whole."""
+    return _in_turn(client, partial(_stop, wrapped, client))
+
+
+def restart(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``KazooClient.restart``: in the event loop of the client, or later there."""
+    return _in_turn(client, partial(wrapped, *args, **kwargs))
+
+
+def _in_turn(client: Any, function: Callable[[], object]) -> Any:
+    """Call the function where it may wait for the connection.
 
     One after the other: kazoo's own look at whether the client is stopped already is safe
     in one thread only. Two at once would leave a request to close for the next session.
     """
     if not is_ours(client) or not client._connection._connection_routine:
-        return wrapped(*args, **kwargs)
+        return function()
     if _cannot_wait(client):
-        client.handler.defer(partial(wrapped, *args, **kwargs))
+        client.handler.defer(function)
         return None
     if is_own_thread(client.handler.hub):
-        return wrapped(*args, **kwargs)
-    return _in_own_loop(client, partial(wrapped, *args, **kwargs))
+        return function()
+    return _in_own_loop(client, function)
+
+
+def _stop(wrapped: Callable[[], object], client: Any) -> None:
+    """Stop the client, or wait until somebody else has.
+
+    kazoo's returns at once when another greenlet is stopping the client, or was interrupted when
+    it did, and the connection is still open; ``close()`` would then raise.
+    """
+    if not is_ours(client) or inventory.is_running(client):
+        wrapped()
+    elif client._connection._connection_routine:
+        waiting = (request for request, *_ in (*client._queue, *client._pending))
+        if client.connected and CloseInstance not in waiting:
+            client._call(CloseInstance, None)  # the other was interrupted before it asked
+        client._safe_close()
+    # As on kazoo's default handler, listeners have heard of the end. One may wait for this caller.
+    if is_ours(client) and not inventory.is_running(client):
+        late = not client.handler.listeners.join(STOP_TIMEOUT)
+        if late:
+            log.warning(
+                "A state listener has not returned within %g seconds of stop()", STOP_TIMEOUT
+            )
 
 
 def close(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:

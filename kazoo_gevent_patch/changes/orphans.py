@@ -50,7 +50,9 @@ def _sever(client: Any) -> None:
     """Stop the client, as after a lost session: what is pending fails, listeners are told."""
     waited_for = list(client.handler.outcomes)
     client.handler.unwatch()
+    thread = client.handler.thread
     client.handler.forget()
+    client.handler.thread = thread  # which has ended, so that listeners do not wait in it
     stands_in = Inherited(client, reconnects=False, refusal=EventLoopEndedError)
     # What another thread queues from here on, kazoo refuses: there is nothing to wake.
     replace_connection(client)

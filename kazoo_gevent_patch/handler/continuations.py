@@ -69,6 +69,11 @@ def is_job(callback: Callable[..., object]) -> bool:
     return _name(callback) in _JOBS
 
 
+def is_of_a_recipe(callback: Callable[..., object]) -> bool:
+    """Return whether the callback is a function of one of kazoo's recipes."""
+    return _name(callback).startswith("kazoo.recipe.")
+
+
 def is_waiter(callback: Callable[..., object]) -> bool:
     """Return whether gevent itself links the callback, to resume a greenlet from the hub.
 

@@ -18,6 +18,7 @@ from kazoo_gevent_patch.handler.callbacks import CallbackQueue, log
 from kazoo_gevent_patch.handler.continuations import is_job, is_signal
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
+from kazoo_gevent_patch.handler.listeners import ListenerQueue
 from kazoo_gevent_patch.handler.locks import Lock, RLock
 from kazoo_gevent_patch.handler.queues import Queue
 from kazoo_gevent_patch.handler.result import AsyncResult
@@ -68,6 +69,8 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         # Not kazoo's: it makes a queue and a list of workers that would never be used.
         self._queues: dict[str, CallbackQueue] = {}
         self._deferred: CallbackQueue | None = None
+        self.listeners = ListenerQueue()
+        """Where the listeners of the client's states run."""
         self.forget()
 
     def forget(self) -> None:
@@ -75,6 +78,8 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         self._running = False
         for queue in (*self._queues.values(), *filter(None, [self._deferred])):
             queue.abandon()  # a callback that goes on, having called fork, is the last
+        self.listeners.abandon()
+        self.listeners = ListenerQueue()
         self.hub: Hub | None = None
         """The hub of the thread that started the handler last."""
         self.home: Hub | None = None

@@ -109,26 +109,33 @@ PATCHES: Final = (
         target="KazooClient.start",
         how="wrap",
         replacement="lifecycle:start",
-        why="In the event loop or in a state listener it would begin to connect, and then "
-        "fail or wait for itself; it refuses at once.",
+        why="In the event loop it would begin to connect, and then fail or wait for itself; it "
+        "refuses at once.",
     ),
     Patch(
         module="kazoo.client",
         target="KazooClient._session_callback",
         how="wrap",
-        replacement="client:session_callback",
+        replacement="listeners:session_callback",
         why="A ChildrenWatch whose reply is followed at once by the end of the connection may "
         "hear of the end first, and then never sets its watch again.",
+    ),
+    Patch(
+        module="kazoo.client",
+        target="KazooClient._make_state_change",
+        how="wrap",
+        replacement="listeners:make_state_change",
+        why="A state listener that asks the client for something waits for the connection, which "
+        "waits for the listener (kazoo issues 356, 381 and 405).",
     ),
     *(
         Patch(
             module="kazoo.client",
             target=f"KazooClient.{method}",
             how="wrap",
-            replacement="lifecycle:stop",
+            replacement=f"lifecycle:{method}",
             why="It waits for greenlets of the client's own event loop, which another thread "
-            "cannot do, nor the event loop (a signal handler: gevent issue 799), nor a state "
-            "listener.",
+            "cannot do, nor the event loop (a signal handler: gevent issue 799).",
         )
         for method in ("stop", "restart")
     ),

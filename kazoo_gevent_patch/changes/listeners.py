@@ -1,0 +1,76 @@
+"""How a client's listeners hear of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gevent
+from gevent import getcurrent
+from kazoo.protocol.states import KeeperState
+
+from kazoo_gevent_patch.changes.forking import is_ours
+from kazoo_gevent_patch.handler.continuations import is_of_a_recipe
+
+_Args = tuple[Any, ...]
+_Kwargs = dict[str, Any]
+
+
+def session_callback(
+    wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs
+) -> None:
+    """``KazooClient._session_callback``: callers with a reply go on before they hear of a loss.
+
+    kazoo's ChildrenWatch notes that its watch is set when it has the reply, and that it no
+    longer is when it hears of the loss. The other way round it would never set it again.
+    """
+    if not is_ours(client):
+        return wrapped(*args, **kwargs)
+    if client.connected and getcurrent() is client._connection._connection_routine:
+        # Whom a reply woke is in the loop's queue already, and this greenlet goes behind it.
+        gevent.sleep(0)
+    wrapped(*args, **kwargs)
+    if client._state == KeeperState.CLOSED:
+        client.handler.listeners.end()
+    return None
+
+
+def make_state_change(
+    wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs
+) -> None:
+    """``KazooClient._make_state_change``: a listener runs where it may wait for the client.
+
+    The listeners of kazoo's recipes never wait. They are called first, by the connection itself,
+    because the application's listeners may wait for a recipe.
+    """
+    thread = client.handler.thread if is_ours(client) else None
+    if not is_ours(client) or (thread is not None and thread.ended):
+        return wrapped(*args, **kwargs)  # in a thread that ends nothing waits
+    (state,) = args
+    if client.state == state:
+        return None
+    client.state = state
+    applications = []
+    for listener in list(client.state_listeners):
+        if is_of_a_recipe(listener):
+            _tell(client, listener, state)
+        else:
+            applications.append(partial(_tell_in_turn, client, listener, state))
+    client.handler.listeners.run(applications)
+    return None
+
+
+def _tell_in_turn(client: Any, listener: Callable[[str], object], state: str) -> None:
+    # It may have been removed while it waited for its turn, by itself when it heard the last.
+    if listener in client.state_listeners:
+        _tell(client, listener, state)
+
+
+def _tell(client: Any, listener: Callable[[str], object], state: str) -> None:
+    """Call the listener as kazoo does."""
+    try:
+        if listener(state) is True:
+            client.remove_listener(listener)
+    except Exception:
+        client.logger.exception("Error in connection state listener")

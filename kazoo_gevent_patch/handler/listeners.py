@@ -1,0 +1,121 @@
+"""Where the listeners of a client's states run: in a greenlet of theirs, where they may wait."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gevent import getcurrent
+
+from kazoo_gevent_patch.handler.event import Event
+from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
+from kazoo_gevent_patch.loop.threads import hub_to_end
+
+log = logging.getLogger("kazoo_gevent_patch")
+
+
+class ListenerQueue:
+    """Runs the calls of listeners, one at a time and in order, in one greenlet.
+
+    kazoo's default handler runs them in the connection's thread, which waits for them. Here the
+    connection greenlet waits for them too, so that listeners that do not wait have run when it
+    goes on, and before anybody else does; but as soon as a listener waits, for whatever, the
+    connection goes on. What comes meanwhile keeps its turn.
+
+    The greenlet stays as long as the connection does, so that what listeners keep in a
+    ``threading.local``, or a re-entrant lock that they hold, lasts as in that thread.
+
+    Used in the event loop of the client only.
+    """
+
+    def __init__(self) -> None:
+        self._calls: deque[Callable[[], object]] = deque()
+        self._greenlet: HandlerGreenlet | None = None
+        self._parked = False
+        self._kept = False
+        self._caller: Any = None
+        """Who has switched to the greenlet, and waits for it to park."""
+        self._all_ran = Event()
+        self._all_ran.set()
+
+    def run(self, calls: Iterable[Callable[[], object]]) -> None:
+        """Make the calls, after all from before; return when all ran, or when one waits.
+
+        What they raise is the caller's to handle, inside of them.
+        """
+        self._calls.extend(calls)
+        if not self._calls:
+            return
+        self._kept = True
+        self._all_ran.clear()
+        hub = hub_to_end()
+        greenlet = self._greenlet
+        if greenlet is None or not greenlet.may_go_on() or not greenlet.lives_in(hub):
+            greenlet = self._greenlet = HandlerGreenlet(self._run)
+        elif not self._parked:
+            return  # it waits in a listener, or this is one
+        current: Any = getcurrent()
+        loop: Any = hub.loop
+        # A listener that waits switches to the hub, and the hub calls this next. In the hub itself
+        # that switch comes back here.
+        go_on = None if current is hub else loop.run_callback(current.switch)
+        self._caller = current
+        try:
+            greenlet.switch()
+        finally:
+            self._caller = None
+            if go_on is not None:
+                go_on.stop()
+
+    def end(self) -> None:
+        """Let the greenlet end when all has run."""
+        self._kept = False
+        if self._parked:
+            loop: Any = hub_to_end().loop
+            loop.run_callback(self._unpark)
+
+    def abandon(self) -> None:
+        """Drop all, for ever: the event loop has ended, or is the parent process's."""
+        self._kept = False
+        self._calls.clear()
+        greenlet, self._greenlet = self._greenlet, None
+        if self._parked and greenlet is not None:
+            greenlet.end_inherited()
+
+    def join(self, timeout: float) -> bool:
+        """Wait until all has run, at most ``timeout`` seconds; return whether it has.
+
+        A listener that calls this does not wait for itself.
+        """
+        return getcurrent() is self._greenlet or self._all_ran.wait(timeout)
+
+    def _unpark(self) -> None:
+        if self._parked and not self._kept and self._greenlet is not None:
+            self._greenlet.switch()
+
+    def _run(self) -> None:
+        try:
+            self._run_calls()
+            while self._kept:
+                self._park()
+                self._run_calls()
+        finally:
+            # A listener that raises what ends a greenlet does not take the others with it.
+            if self._calls:
+                self._greenlet = HandlerGreenlet.spawn(self._run)
+            else:
+                self._all_ran.set()
+
+    def _run_calls(self) -> None:
+        while self._calls:
+            self._calls.popleft()()
+        self._all_ran.set()
+
+    def _park(self) -> None:
+        self._parked = True
+        try:
+            (hub_to_end() if self._caller is None else self._caller).switch()
+        finally:
+            self._parked = False
