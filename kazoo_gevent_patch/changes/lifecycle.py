@@ -84,18 +84,15 @@ def _stop(wrapped: Callable[[], object], client: Any) -> None:
     """
     if not is_ours(client) or inventory.is_running(client):
         wrapped()
-    elif client._connection._connection_routine:
-        waiting = (request for request, *_ in (*client._queue, *client._pending))
+    else:
+        waiting = [request for request, *_ in (*client._queue, *client._pending)]
         if client.connected and CloseInstance not in waiting:
             client._call(CloseInstance, None)  # the other was interrupted before it asked
         client._safe_close()
     # As on kazoo's default handler, listeners have heard of the end. One may wait for this caller.
-    if is_ours(client) and not inventory.is_running(client):
-        late = not client.handler.listeners.join(STOP_TIMEOUT)
-        if late:
-            log.warning(
-                "A state listener has not returned within %g seconds of stop()", STOP_TIMEOUT
-            )
+    can_wait = is_ours(client) and not inventory.is_running(client) and not _cannot_wait(client)
+    if can_wait and not client.handler.listeners.join(STOP_TIMEOUT):
+        log.warning("A state listener has not returned within %g seconds of stop()", STOP_TIMEOUT)
 
 
 def close(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:

@@ -102,10 +102,10 @@ class ListenerQueue:
                 self._park()
                 self._run_calls()
         finally:
-            # A listener that raises what ends a greenlet does not take the others with it.
-            if self._calls:
-                self._greenlet = HandlerGreenlet.spawn(self._run)
-            else:
+            if self._greenlet is getcurrent():
+                # A listener that raises what ends a greenlet does not take the others with it.
+                self._greenlet = HandlerGreenlet.spawn(self._run) if self._calls else None
+            if not self._calls:
                 self._all_ran.set()
 
     def _run_calls(self) -> None:

@@ -1,4 +1,4 @@
-"""Recipes that wait, in watch callbacks and in callbacks of results, where the default deadlocks.
+"""Recipes that wait in callbacks and in state listeners, where the default deadlocks.
 
 What a recipe waits for is told by a watch, or by the callback of a result, of its own.
 """
@@ -136,6 +136,7 @@ RECIPES = [
 PLACES: dict[str, Callable[[KazooClient, Callable[[object], object]], object]] = {
     "a watch callback": lambda zk, go: (zk.exists("/event", watch=go), zk.create("/event")),
     "a callback of a result": lambda zk, go: zk.get_async("/").rawlink(go),
+    "a state listener": lambda zk, go: (zk.add_listener(go), zk._connection._socket.shutdown(2)),
 }
 
 
