@@ -38,7 +38,7 @@ def sever_all(thread: NativeThread) -> None:
             if is_ours(client) and client.handler.thread is thread and _has_a_session(client):
                 _sever(client)
         except Exception:
-            log.exception("A client whose thread has ended hangs: %r", client)
+            log.exception("%s, whose thread has ended, hangs", inventory.describe(client))
 
 
 def _has_a_session(client: Any) -> bool:

@@ -1,0 +1,76 @@
+"""uWSGI in every way: it forks without Python's hooks unless it is told to call them.
+
+The table in docs/servers.md has what is found here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.process.uwsgi_server import Cell, Outcome, lines_of, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+WAYS = list(itertools.product([True, False], repeat=3))
+CELLS = [
+    Cell(switch, *way, start)
+    for switch, way, start in itertools.product(
+        ["line", "environment"], WAYS, ["import", "request"]
+    )
+]
+WITHOUT = [Cell("", *way, "request") for way in WAYS]
+AT_ONCE = 8
+
+Outcomes = dict[Cell, "Future[Outcome]"]
+
+
+def is_too_early(cell: Cell) -> bool:
+    """Return whether the client is started in a worker before gevent patches anything."""
+    return (
+        cell.switch == "environment" and not cell.early and cell.lazy and cell.start == "import"
+    )
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    zookeeper_hosts: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Outcomes]:
+    """Run all cells side by side, and those without us."""
+    directory = tmp_path_factory.mktemp("uwsgi")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {
+            cell: pool.submit(run, cell, Path(directory, str(number)), zookeeper_hosts)
+            for number, cell in enumerate([*WITHOUT, *CELLS])
+        }
+
+
+@pytest.fixture(scope="module")
+def usual_lines(outcomes: Outcomes) -> dict[str, int]:
+    """Give the lines that uWSGI without us logs, in any of its ways."""
+    return {line: 1 for cell in WITHOUT for line in lines_of(outcomes[cell].result().log)}
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_every_worker_has_a_session_of_its_own_on_our_handler(
+    outcomes: Outcomes, usual_lines: dict[str, int], cell: Cell
+) -> None:
+    """Two workers, and two more after a reload; the log has nothing that is not uWSGI's own."""
+    outcome = outcomes[cell].result()
+    before, after = outcome.workers
+    assert len(before | after) == 4, outcome.log
+    sessions = {(answer["pid"], answer["session"]) for answer in outcome.answers}
+    assert len({session for _, session in sessions}) == len(sessions) == 4, outcome.answers
+    handlers = {answer["handler"] for answer in outcome.answers}
+    unusual = outcome.unlike(usual_lines)
+    if is_too_early(cell):
+        # It runs already when the environment is looked at, and stays where it is.
+        assert handlers == {"kazoo.handlers.threading"}
+        assert len(unusual) == 1 and "was started before patch_all()" in unusual[0]
+    else:
+        assert handlers == {"kazoo_gevent_patch.handler.sequential"}
+        assert unusual == [], outcome.log
