@@ -31,15 +31,11 @@ Outcomes = dict[Cell, "Future[Outcome]"]
 
 def is_too_early(cell: Cell) -> bool:
     """Return whether the client is started in a worker before gevent patches anything."""
-    return (
-        cell.switch == "environment" and not cell.early and cell.lazy and cell.start == "import"
-    )
+    return cell.switch == "environment" and not cell.early and cell.lazy and cell.start == "import"
 
 
 @pytest.fixture(scope="module")
-def outcomes(
-    zookeeper_hosts: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Outcomes]:
+def outcomes(zookeeper_hosts: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
     """Run all cells side by side, and those without us."""
     directory = tmp_path_factory.mktemp("uwsgi")
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -70,7 +66,8 @@ def test_every_worker_has_a_session_of_its_own_on_our_handler(
     if is_too_early(cell):
         # It runs already when the environment is looked at, and stays where it is.
         assert handlers == {"kazoo.handlers.threading"}
-        assert len(unusual) == 1 and "was started before patch_all()" in unusual[0]
+        assert len(unusual) == 1
+        assert "was started before patch_all()" in unusual[0]
     else:
         assert handlers == {"kazoo_gevent_patch.handler.sequential"}
         assert unusual == [], outcome.log
