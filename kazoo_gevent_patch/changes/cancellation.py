@@ -22,6 +22,7 @@ from gevent import getcurrent
 from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.retry import KazooRetry
 
+from kazoo_gevent_patch.changes import sections
 from kazoo_gevent_patch.changes.recipes import begin_anew, method_lock
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 
@@ -33,7 +34,10 @@ _Call = Callable[..., Any]
 def lock_acquire(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``Lock.acquire``: one that is cancelled leaves no node behind."""
     try:
-        return wrapped(*args, **kwargs)
+        acquired = wrapped(*args, **kwargs)
+        if acquired and _is_ours(lock):
+            sections.enter(lock)
+        return acquired
     except KazooException:
         raise
     except BaseException:
@@ -47,7 +51,9 @@ def lock_acquire(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any
 def lock_release(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``Lock.release``: one that is cancelled releases the lock all the same."""
     try:
-        return wrapped(*args, **kwargs)
+        released = wrapped(*args, **kwargs)
+        sections.leave(lock)
+        return released
     except KazooException:
         raise
     except BaseException:
@@ -60,7 +66,10 @@ def semaphore_acquire(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwar
     """``Semaphore.acquire``: one that is cancelled leaves no lease behind."""
     was_acquired = semaphore.is_acquired
     try:
-        return wrapped(*args, **kwargs)
+        acquired = wrapped(*args, **kwargs)
+        if acquired and _is_ours(semaphore):
+            sections.enter(semaphore)
+        return acquired
     except KazooException:
         raise
     except BaseException:
@@ -72,7 +81,9 @@ def semaphore_acquire(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwar
 def semaphore_release(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``Semaphore.release``: one that is cancelled releases the lease all the same."""
     try:
-        return wrapped(*args, **kwargs)
+        released = wrapped(*args, **kwargs)
+        sections.leave(semaphore)
+        return released
     except KazooException:
         raise
     except BaseException:

@@ -19,7 +19,7 @@ from kazoo.exceptions import ConnectionClosedError
 from kazoo.protocol.states import KazooState, KeeperState
 
 from kazoo_gevent_patch import inventory
-from kazoo_gevent_patch.changes import adoption, recipes
+from kazoo_gevent_patch.changes import adoption, recipes, sections
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet, disown_greenlets
 from kazoo_gevent_patch.handler.locks import RLock
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
@@ -72,6 +72,8 @@ class Inherited:
         self._client = client
         self._reconnects = reconnects
         self._refusal = refusal
+        self.guard: sections.Guard | None = None
+        """What refuses the requests of greenlets that are in a critical section of the parent."""
         self._told = False
         self._telling: object = None
         self._lock = RLock()
@@ -98,6 +100,10 @@ class Inherited:
 
     def call(self, request: Any, async_object: Any) -> Any:
         """``KazooClient._call``: every request comes through here."""
+        error = None if self.guard is None else self.guard.refusal()
+        if error is not None:
+            async_object.set_exception(error)
+            return False
         if self._reconnects:
             self.start_async()
             return self._client._call(request, async_object)
@@ -138,6 +144,8 @@ class Inherited:
     def _unshadow(self) -> None:
         for name in self.SHADOWED:
             vars(self._client).pop(name, None)
+        if self.guard is not None:
+            self.guard.put_on()
 
 
 def inherit_all(called_fork: object) -> None:
@@ -200,9 +208,12 @@ def inherit(client: Any) -> None:
         if not is_ours(client):
             atexit.unregister(client.handler.stop)  # it would join the parent's threads
             adoption.move(client)
-        for recipe in inventory.recipes_of(client):
+        owned = inventory.recipes_of(client)
+        guard = sections.guard(client, owned)
+        for recipe in owned:
             recipes.disown(recipe)
         stands_in = Inherited(client, reconnects=reconnects)
+        stands_in.guard = guard
     gevent.spawn(stands_in.tell)
 
 

@@ -17,13 +17,16 @@ from tests.process.uwsgi_server import Cell, Outcome, lines_of, run
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 WAYS = list(itertools.product([True, False], repeat=3))
-CELLS = [
-    Cell(switch, *way, start)
-    for switch, way, start in itertools.product(
-        ["line", "environment"], WAYS, ["import", "request"]
+WITHOUT, CELLS = (
+    [
+        Cell(switch, lazy, hooks, early, start)
+        for switch, (lazy, hooks, early), start in itertools.product(switches, WAYS, starts)
+    ]
+    for switches, starts in (
+        (["monkey", "nothing"], ["request"]),
+        (["line", "environment"], ["import", "request"]),
     )
-]
-WITHOUT = [Cell("", *way, "request") for way in WAYS]
+)
 AT_ONCE = 8
 
 Outcomes = dict[Cell, "Future[Outcome]"]

@@ -49,15 +49,19 @@ def answer():
     return {}
 """
 
-_LINE = """
-import gevent.monkey; gevent.monkey.patch_all()
-from kazoo_gevent_patch import patch_all; patch_all()
-"""
+_MONKEY = "import gevent.monkey; gevent.monkey.patch_all()"
+_LINES = {
+    "line": f"{_MONKEY}\nfrom kazoo_gevent_patch import patch_all; patch_all()",
+    "environment": "",
+    # without us
+    "monkey": _MONKEY,
+    "nothing": "",
+}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One way of running uWSGI, and of switching the patch on; empty is without us."""
+    """One way of running uWSGI, and of switching the patch on."""
 
     switch: str
     lazy: bool
@@ -68,7 +72,7 @@ class Cell:
     def __str__(self) -> str:
         return "-".join(
             (
-                self.switch or "without us",
+                self.switch,
                 "lazy-apps" if self.lazy else "shared",
                 "hooks" if self.hooks else "no hooks",
                 "early" if self.early else "late",
@@ -89,8 +93,8 @@ class Cell:
             at_request=start if self.start == "request" else "",
         )
         return _APPLICATION.format(
-            line=_LINE if self.switch == "line" else "",
-            client=client if self.switch else _NO_CLIENT,
+            line=_LINES[self.switch],
+            client=client if self.switch in ("line", "environment") else _NO_CLIENT,
         )
 
 
@@ -117,7 +121,8 @@ def lines_of(log: str) -> dict[str, int]:
     for raw in log.splitlines():
         line = re.sub(r"0x[0-9a-f]+|[0-9]+", "#", raw)
         line = re.sub(r"\[[^\]]*#:#:#[^\]]*\]|/\S+", "-", line).strip()  # times and paths
-        counted[line] = counted.get(line, 0) + 1
+        if " is managing " not in line:  # which worker had a request when it was to end
+            counted[line] = counted.get(line, 0) + 1
     return counted
 
 

@@ -1,0 +1,146 @@
+"""Critical sections that go on in a forked child, as copies of the parent's greenlets.
+
+A native thread does not survive a fork, but a greenlet does: gevent has it go on in the child. If
+it holds a ``Lock`` or a lease, or leads, the parent's greenlet does so too, and what is in the
+critical section would be done twice. It cannot be kept from going on. But here its requests fail,
+and say why, until it has released what it does not hold in this process. No other greenlet is
+refused: a greenlet from before the fork that is in no critical section may have been started for
+the child.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, Final
+from weakref import ref
+
+from gevent import getcurrent
+from kazoo.exceptions import ConnectionClosedError
+
+from kazoo_gevent_patch.errors import KazooGeventPatchError
+from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
+
+log = logging.getLogger("kazoo_gevent_patch")
+
+_HOLDER: Final = "_kazoo_gevent_patch_holder"
+"""The attribute of a recipe that tells which greenlet has acquired it."""
+
+_forker: list[Any] = []
+"""The greenlet that forks, from just before the fork."""
+
+
+class ParentHoldsError(KazooGeventPatchError, ConnectionClosedError):  # type: ignore[misc]
+    """A greenlet makes a request in a critical section that its parent process is in."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"This greenlet held {path} when the process was forked, and goes on in the child too, "
+            "as gevent has it; in this process it holds nothing, and its requests fail until it "
+            "releases what it held. Fork before such greenlets begin, or use the start method "
+            "spawn of multiprocessing"
+        )
+
+
+def enter(recipe: Any) -> None:
+    """Remember which greenlet has acquired a lock or a lease."""
+    vars(recipe)[_HOLDER] = ref(getcurrent())
+
+
+def leave(recipe: Any) -> None:
+    """Say that a lock or a lease is released, in whatever process."""
+    if vars(recipe).pop(_HOLDER, None) is not None:
+        guard = guard_of(recipe.client)
+        if guard is not None:
+            guard.forget(recipe)
+
+
+def guard_of(client: Any) -> Guard | None:
+    """Return what guards the client in this process, be it used here already or not."""
+    stands_in = getattr(vars(client).get("_call"), "__self__", None)
+    guard = getattr(stands_in, "guard", stands_in)
+    return guard if isinstance(guard, Guard) else None
+
+
+class Guard:
+    """Refuses the requests of greenlets that are in a critical section of the parent process.
+
+    Its bound method stands in the client's instance dictionary over that of the class, in a
+    child in which there are such greenlets, for as long as there are. Others pay nothing.
+    """
+
+    def __init__(self, client: Any, held: dict[int, tuple[str, ref[Any]]]) -> None:
+        self._client = client
+        self._held = held
+        self._warned = False
+
+    def put_on(self) -> None:
+        """Guard the client from now on, if there is anything to guard it from."""
+        if self._held:
+            self._client._call = self.call
+
+    def forget(self, recipe: object) -> None:
+        """Let the greenlet that held the recipe make requests again."""
+        self._held.pop(id(recipe), None)
+        if not self._held and vars(self._client).get("_call") == self.call:
+            del self._client._call
+
+    def refusal(self) -> Exception | None:
+        """Return what to tell the caller; None if it may go on."""
+        current = getcurrent()
+        path = next((path for path, holder in self._held.values() if holder() is current), None)
+        if path is None:
+            return None
+        error = ParentHoldsError(path)
+        if not self._warned:
+            self._warned = True
+            log.warning("A request is refused: %s", error)
+        return error
+
+    def call(self, request: Any, async_object: Any) -> Any:
+        """``KazooClient._call``: every request comes through here."""
+        error = self.refusal()
+        if error is None:
+            return type(self._client)._call(self._client, request, async_object)
+        async_object.set_exception(error)
+        return False
+
+
+def guard(client: Any, recipes: list[Any]) -> Guard:
+    """Return what is to guard the client in a child.
+
+    Call this before the recipes forget what the parent owns.
+    """
+    before = guard_of(client)  # in a child of a child
+    held = {} if before is None else dict(before._held)
+    for recipe in recipes:
+        holder = vars(recipe).get(_HOLDER)
+        if holder is not None and recipe.is_acquired and _goes_on_unasked(holder()):
+            held[id(recipe)] = (recipe.path, holder)
+    return Guard(client, held)
+
+
+def _goes_on_unasked(holder: Any) -> bool:
+    """Return whether the greenlet goes on in this process, and has not forked itself."""
+    if holder is None or holder.dead or isinstance(holder, HandlerGreenlet):
+        return False
+    if _root(holder) is not _root(getcurrent()):
+        return False  # of a native thread that the fork left behind
+    if _forker:
+        return holder is not _forker[-1]
+    # The fork was a C program's own, which knows of no greenlets and forks in the main one.
+    return holder is not getcurrent() and holder is not _root(holder)
+
+
+def _root(of: Any) -> Any:
+    """Return the main greenlet of the native thread that a greenlet lives in."""
+    while of.parent is not None:
+        of = of.parent
+    return of
+
+
+os.register_at_fork(
+    before=lambda: _forker.append(getcurrent()),
+    after_in_parent=_forker.clear,
+    after_in_child=_forker.clear,  # after the hook of loop.forks, which was registered before
+)
