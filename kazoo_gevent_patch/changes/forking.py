@@ -173,12 +173,12 @@ def _inherit_started(called_fork: object) -> None:
         if _was_started(client) and (
             is_ours(client) or (patched and client not in inventory.explicit)
         ):
-            _try_to_inherit(client)
+            _try_to_inherit(client, called_fork)
 
 
-def _try_to_inherit(client: Any) -> None:
+def _try_to_inherit(client: Any, called_fork: object) -> None:
     try:
-        inherit(client)
+        inherit(client, called_fork)
     except Exception:
         log.exception("%s, inherited through a fork, is left as it is", inventory.describe(client))
 
@@ -195,10 +195,12 @@ def _was_started(client: Any) -> bool:
     )
 
 
-def inherit(client: Any) -> None:
+def inherit(client: Any, called_fork: object = None) -> None:
     """Take a client's connection, which is the parent's, away from it in this process.
 
     It may have been on kazoo's threading handler; it is on ours afterwards.
+
+    :param called_fork: the greenlet that called fork; None if that is not known.
     """
     stands_in = getattr(vars(client).get("stop"), "__self__", None)
     if not isinstance(stands_in, Inherited):
@@ -209,7 +211,7 @@ def inherit(client: Any) -> None:
             atexit.unregister(client.handler.stop)  # it would join the parent's threads
             adoption.move(client)
         owned = inventory.recipes_of(client)
-        guard = sections.guard(client, owned)
+        guard = sections.guard(client, owned, called_fork)
         for recipe in owned:
             recipes.disown(recipe)
         stands_in = Inherited(client, reconnects=reconnects)

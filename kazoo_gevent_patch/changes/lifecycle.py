@@ -21,8 +21,8 @@ from kazoo_gevent_patch import inventory
 from kazoo_gevent_patch.changes.forking import is_ours
 from kazoo_gevent_patch.errors import CannotWaitError, EventLoopBlockedError
 from kazoo_gevent_patch.handler.result import AsyncResult
-from kazoo_gevent_patch.loop.hubs import hub_of_this_thread, is_own_thread
 from kazoo_gevent_patch.handler.sequential import STOP_TIMEOUT
+from kazoo_gevent_patch.loop.hubs import hub_of_this_thread, is_own_thread
 
 log = logging.getLogger("kazoo_gevent_patch")
 

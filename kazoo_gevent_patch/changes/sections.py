@@ -11,7 +11,6 @@ the child.
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any, Final
 from weakref import ref
 
@@ -19,15 +18,11 @@ from gevent import getcurrent
 from kazoo.exceptions import ConnectionClosedError
 
 from kazoo_gevent_patch.errors import KazooGeventPatchError
-from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 
 log = logging.getLogger("kazoo_gevent_patch")
 
 _HOLDER: Final = "_kazoo_gevent_patch_holder"
 """The attribute of a recipe that tells which greenlet has acquired it."""
-
-_forker: list[Any] = []
-"""The greenlet that forks, from just before the fork."""
 
 
 class ParentHoldsError(KazooGeventPatchError, ConnectionClosedError):  # type: ignore[misc]
@@ -106,28 +101,30 @@ class Guard:
         return False
 
 
-def guard(client: Any, recipes: list[Any]) -> Guard:
+def guard(client: Any, recipes: list[Any], called_fork: object) -> Guard:
     """Return what is to guard the client in a child.
 
     Call this before the recipes forget what the parent owns.
+
+    :param called_fork: the greenlet that called fork; None if that is not known.
     """
     before = guard_of(client)  # in a child of a child
     held = {} if before is None else dict(before._held)
     for recipe in recipes:
         holder = vars(recipe).get(_HOLDER)
-        if holder is not None and recipe.is_acquired and _goes_on_unasked(holder()):
+        if holder is not None and recipe.is_acquired and _goes_on_unasked(holder(), called_fork):
             held[id(recipe)] = (recipe.path, holder)
     return Guard(client, held)
 
 
-def _goes_on_unasked(holder: Any) -> bool:
-    """Return whether the greenlet goes on in this process, and has not forked itself."""
-    if holder is None or holder.dead or isinstance(holder, HandlerGreenlet):
+def _goes_on_unasked(holder: Any, called_fork: object) -> bool:
+    """Return whether the greenlet goes on in this process, and has not called fork."""
+    if holder is None or holder.dead or getattr(holder, "is_inherited", False):
         return False
     if _root(holder) is not _root(getcurrent()):
         return False  # of a native thread that the fork left behind
-    if _forker:
-        return holder is not _forker[-1]
+    if called_fork is not None:
+        return holder is not called_fork
     # The fork was a C program's own, which knows of no greenlets and forks in the main one.
     return holder is not getcurrent() and holder is not _root(holder)
 
@@ -137,10 +134,3 @@ def _root(of: Any) -> Any:
     while of.parent is not None:
         of = of.parent
     return of
-
-
-os.register_at_fork(
-    before=lambda: _forker.append(getcurrent()),
-    after_in_parent=_forker.clear,
-    after_in_child=_forker.clear,  # after the hook of loop.forks, which was registered before
-)

@@ -11,7 +11,7 @@ from gevent import getcurrent
 
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
-from kazoo_gevent_patch.loop.threads import hub_to_end
+from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
 
 log = logging.getLogger("kazoo_gevent_patch")
 
@@ -50,7 +50,7 @@ class ListenerQueue:
             return
         self._kept = True
         self._all_ran.clear()
-        hub = hub_to_end()
+        hub = hub_bound_to_thread()
         greenlet = self._greenlet
         if greenlet is None or not greenlet.may_go_on() or not greenlet.lives_in(hub):
             greenlet = self._greenlet = HandlerGreenlet(self._run)
@@ -73,7 +73,7 @@ class ListenerQueue:
         """Let the greenlet end when all has run."""
         self._kept = False
         if self._parked:
-            loop: Any = hub_to_end().loop
+            loop: Any = hub_bound_to_thread().loop
             loop.run_callback(self._unpark)
 
     def abandon(self) -> None:
@@ -82,7 +82,7 @@ class ListenerQueue:
         self._calls.clear()
         greenlet, self._greenlet = self._greenlet, None
         if self._parked and greenlet is not None:
-            greenlet.end_inherited()
+            greenlet.end()
 
     def join(self, timeout: float) -> bool:
         """Wait until all has run, at most ``timeout`` seconds; return whether it has.
@@ -116,6 +116,6 @@ class ListenerQueue:
     def _park(self) -> None:
         self._parked = True
         try:
-            (hub_to_end() if self._caller is None else self._caller).switch()
+            (hub_bound_to_thread() if self._caller is None else self._caller).switch()
         finally:
             self._parked = False
