@@ -227,6 +227,19 @@ def test_a_listener_may_start_a_client_that_has_given_up(
     assert client.get("/")
 
 
+def begin_callback(client: KazooClient) -> Event:
+    """Have a callback run until the event is set that this returns."""
+    begun, release = Event(), Event()
+
+    def callback(_: object) -> None:
+        begun.set()
+        release.wait(20)
+
+    client.get_async("/").rawlink(callback)
+    assert begun.wait(10)
+    return release
+
+
 SECONDS: dict[str, Callable[[Callable[[], None]], object]] = {
     "a greenlet": gevent.spawn,
     "a native thread": NativeThread,
@@ -242,10 +255,7 @@ def test_two_that_stop_and_close_at_once_find_it_done(
 
     In the event loop itself, as in a signal's handler, it is carried out later, in turn.
     """
-    client, begun, release = patched_client, Event(), Event()
-    client.get_async("/").rawlink(lambda _: begun.set())
-    client.get_async("/").rawlink(lambda _: release.wait(20))
-    assert begun.wait(10)
+    client, release = patched_client, begin_callback(patched_client)
     states: list[tuple[str, object]] = []
 
     def end() -> None:
@@ -275,10 +285,7 @@ def test_a_second_stop_goes_on_where_the_first_was_interrupted(
     patched_client: KazooClient, when: str
 ) -> None:
     """By Ctrl-C, say, which a program answers with another stop()."""
-    client, begun, release = patched_client, Event(), Event()
-    client.get_async("/").rawlink(lambda _: begun.set())
-    client.get_async("/").rawlink(lambda _: release.wait(20))
-    assert begun.wait(10)
+    client, release = patched_client, begin_callback(patched_client)
     if when == INTERRUPTS[0]:
         client._stopped.set()  # the first line of stop()
     else:
