@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from functools import lru_cache
 from inspect import Parameter
+from pathlib import Path
 from typing import Any, Final
 
 from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
@@ -158,7 +159,7 @@ def _look_after(client: Any) -> None:
     if not inventory.is_running(client):
         return
     thread = client._connection._connection_routine
-    if thread is not None and not thread.is_alive() and fork_choice() != "ignore":
+    if thread is not None and not _lives_here(thread) and fork_choice() != "ignore":
         forking.inherit(client)
     else:
         log.warning(
@@ -166,6 +167,13 @@ def _look_after(client: Any) -> None:
             "until it is stopped; call patch_all() earlier",
             inventory.describe(client),
         )
+
+
+def _lives_here(thread: Any) -> bool:
+    # In a child whose fork ran none of Python's hooks, the parent's threads count as alive.
+    tasks = Path("/proc/self/task")
+    in_parent = tasks.is_dir() and not Path(tasks, str(thread.native_id)).exists()
+    return bool(thread.is_alive()) and not in_parent
 
 
 def _is_on_threads(client: Any) -> bool:

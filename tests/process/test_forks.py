@@ -852,3 +852,30 @@ wait_until(lambda: events.count("handed on") == 2)
 zk.stop()
 """
     )
+
+
+def test_a_client_on_threads_moves_when_a_child_without_hooks_is_patched(
+    zookeeper_hosts: str, chroot: str
+) -> None:
+    """uWSGI, patched late: in such a child Python takes the parent's threads for alive."""
+    run(
+        f"""
+import ctypes, os
+from kazoo.client import KazooClient
+zk = KazooClient({zookeeper_hosts + chroot!r}, timeout=5.0)
+zk.start()
+session = zk.client_id[0]
+pid = ctypes.PyDLL(None).fork()
+if pid == 0:
+    import gevent.monkey; gevent.monkey.patch_all()
+    from kazoo_gevent_patch import SequentialGeventHandler, patch_all
+    patch_all()
+    assert zk.get("/") and zk.client_id[0] != session
+    assert type(zk.handler) is SequentialGeventHandler
+    print("in the child", flush=True)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert zk.get("/") and zk.client_id[0] == session
+zk.stop()
+"""
+    )
