@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import gevent
 from gevent import get_hub, getcurrent
@@ -127,8 +127,14 @@ class CallbackQueue:
     def flush(self) -> None:
         """Run what is in the queue, though it is stopped, as far as it runs without waiting.
 
-        Called in the hub, or by a callback, it leaves that to the worker.
+        Called in the hub, or by a callback, it leaves that to the worker. A thread without gevent
+        runs it all by itself, as with kazoo's default handler: an event loop that was made for a
+        worker there would never run again.
         """
+        if hub_of_this_thread() is None and self._living_worker() is None:
+            while self._callbacks:
+                self._run_one()
+            return
         self._start_worker()
         worker = self._living_worker()
         if worker is not None and getcurrent() not in (hub_of_this_thread(), worker):
@@ -144,9 +150,12 @@ class CallbackQueue:
 
     def _living_worker(self) -> HandlerGreenlet | None:
         # A worker that was killed before it ran has not said that it ended; the parent's never
-        # runs in a forked child, nor does one whose event loop was destroyed.
+        # runs in a forked child, nor does one whose event loop was destroyed. Nor may one whose
+        # event loop is not the one in which the queue was started last.
         worker = self._worker
-        return None if worker is None or not worker.may_go_on() else worker
+        if worker is None or not worker.may_go_on():
+            return None
+        return worker if self._hub is None or worker.lives_in(self._hub) else None
 
     def _wake_worker(self) -> None:
         if self._living_worker() is None:
@@ -155,8 +164,11 @@ class CallbackQueue:
             self._waiting.wake_all()
 
     def _start_worker(self) -> None:
-        if self._hub is not None and not is_own_thread(self._hub):
-            call_in_hub(self._hub, self._start_worker)
+        hub: Any = self._hub
+        if hub is not None and hub.loop is None:
+            hub = self._hub = None  # it has ended since the queue was stopped
+        if hub is not None and not is_own_thread(hub):
+            call_in_hub(hub, self._start_worker)
         elif self._callbacks and self._living_worker() is None:
             self._waiting.clear()  # the place of a worker that never goes on
             self._worker = HandlerGreenlet.spawn(self._run)
@@ -165,10 +177,10 @@ class CallbackQueue:
         worker = getcurrent()
         assert isinstance(worker, HandlerGreenlet)
         try:
-            self._run_callbacks()
+            self._run_callbacks(worker)
             while self._is_kept(worker):
                 self._waiting.wait(self._has_news, home=self._hub)
-                self._run_callbacks()
+                self._run_callbacks(worker)
         finally:
             if self._worker is worker:
                 self._worker = None
@@ -187,9 +199,9 @@ class CallbackQueue:
         self._joining.wake_all()
         return bool(self._callbacks) or not self._started
 
-    def _run_callbacks(self) -> None:
+    def _run_callbacks(self, worker: HandlerGreenlet) -> None:
         time_slice = TimeSlice()
-        while self._callbacks:
+        while self._callbacks and self._worker is worker:
             began = perf_counter()
             callback = self._run_one()
             if time_slice.is_over():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent import GreenletExit, get_hub, getcurrent
 from gevent.hub import Hub
+from gevent.monkey import get_original
 
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.loop.forks import notice_fork
@@ -18,12 +19,16 @@ from kazoo_gevent_patch.loop.hubs import (
     is_own_thread,
 )
 from kazoo_gevent_patch.loop.signals import Sheltered
+from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
 from kazoo_gevent_patch.weak import IdentitySet
 
 if TYPE_CHECKING:
     _Greenlet = gevent.Greenlet[..., Any]
 else:
     _Greenlet = gevent.Greenlet
+
+_native_lock = get_original("_thread", "allocate_lock")
+_start_new_thread = get_original("_thread", "start_new_thread")
 
 _living = IdentitySet()
 """The greenlets that handlers started in this process, or in one that it was forked from."""
@@ -58,6 +63,24 @@ class HandlerGreenlet(_Greenlet, Sheltered):
             get_hub().destroy(destroy_loop=True)
         call_in_hub(hub, greenlet._start_here)
         return greenlet
+
+    @classmethod
+    def spawn_in_thread(cls, function: Callable[[], object]) -> HandlerGreenlet:
+        """Start one in a native thread of its own, whose event loop ends with it."""
+        greenlets: list[HandlerGreenlet] = []
+        begun = _native_lock()
+        begun.acquire()
+
+        def run() -> None:
+            hub_bound_to_thread()
+            greenlets.append(cls(function))
+            begun.release()
+            greenlets[0].start()
+            greenlets[0].join()
+
+        _start_new_thread(run, ())
+        begun.acquire()
+        return greenlets[0]
 
     def _start_here(self) -> None:
         self.parent = get_hub()  # a greenlet that has not begun may still move to another thread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
@@ -224,10 +225,13 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
     def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> HandlerGreenlet:
         """Run the function in a greenlet of its own, and return that.
 
-        It runs in the event loop of the client; while there is none, in the caller's.
+        It runs in the event loop of the client; while there is none, in the caller's. For a
+        native thread that has none either, it runs in a native thread of its own.
         """
         if self._running:
             return self.spawn_in_loop(partial(func, *args, **kwargs))
+        if hub_of_this_thread() is None and threading.get_ident() != threading.main_thread().ident:
+            return HandlerGreenlet.spawn_in_thread(partial(func, *args, **kwargs))
         greenlet: HandlerGreenlet = HandlerGreenlet.spawn(func, *args, **kwargs)
         return greenlet
 
