@@ -12,6 +12,7 @@ from kazoo.protocol.states import KeeperState
 
 from kazoo_gevent_patch.changes.forking import is_ours
 from kazoo_gevent_patch.handler.continuations import is_of_a_recipe
+from kazoo_gevent_patch.loop.signals import runs_callbacks
 
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
@@ -74,3 +75,6 @@ def _tell(client: Any, listener: Callable[[str], object], state: str) -> None:
             client.remove_listener(listener)
     except Exception:
         client.logger.exception("Error in connection state listener")
+
+
+runs_callbacks.add(_tell.__code__)

@@ -18,6 +18,7 @@ from kazoo_gevent_patch.loop.hubs import call_in_hub, hub_of_this_thread, is_own
 from kazoo_gevent_patch.loop.signals import runs_callbacks
 from kazoo_gevent_patch.loop.waiting import TimeSlice, WaitingList
 from kazoo_gevent_patch.stalls import watch as stalls
+from kazoo_gevent_patch.wire.selector import Selector
 
 # kazoo's own logger for this handler, so that existing logging settings apply.
 log = logging.getLogger("kazoo.handlers.gevent")
@@ -225,6 +226,8 @@ class Completions(Protocol):
 
     home: Hub | None
     """The hub of the client's event loop, while the handler is started."""
+    _selector: Selector
+    """Which knows the connection greenlet."""
     has_failed: bool
     """Whether a result has failed since a greenlet last gave way to the event loop."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +66,19 @@ class HandlerGreenlet(_Greenlet, Sheltered):
         return greenlet
 
     @classmethod
-    def spawn_in_thread(cls, function: Callable[[], object]) -> HandlerGreenlet:
-        """Start one in a native thread of its own, whose event loop ends with it."""
+    def spawn_here(cls, function: Callable[[], object]) -> HandlerGreenlet:
+        """Start one in the caller's event loop, or else in a native thread of its own.
+
+        An event loop that was made for it in a native thread would never run again.
+        """
+        is_main = threading.get_ident() == threading.main_thread().ident
+        if is_main or hub_of_this_thread() is not None:
+            greenlet: HandlerGreenlet = cls.spawn(function)
+            return greenlet
+        return cls._spawn_in_thread(function)
+
+    @classmethod
+    def _spawn_in_thread(cls, function: Callable[[], object]) -> HandlerGreenlet:
         greenlets: list[HandlerGreenlet] = []
         begun = _native_lock()
         begun.acquire()

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import gevent
 import gevent.event
+from gevent import getcurrent
 from kazoo.handlers.threading import KazooTimeoutError
 
+from kazoo_gevent_patch.errors import CannotWaitError
 from kazoo_gevent_patch.handler.callbacks import Completions
 from kazoo_gevent_patch.handler.continuations import is_continuation, is_waiter
 from kazoo_gevent_patch.loop.waiting import Link, Place, ThreadPlace, WaitingList, atomically
@@ -189,7 +191,16 @@ class AsyncResult(_GeventAsyncResult):
 
     def _await(self, timeout: float | None) -> None:
         handler = self._handler
-        self._list().wait(self.ready, timeout, home=None if handler is None else handler.home)
+        if handler is None:
+            self._list().wait(self.ready, timeout)
+            return
+        if getcurrent() is handler._selector.greenlet and (timeout is None or timeout > 0):
+            raise CannotWaitError(
+                "This call waits for the connection, and was made in the connection greenlet, "
+                "which a signal has interrupted; use client.handler.spawn(function) or, for a "
+                "signal, gevent.signal_handler"
+            )
+        self._list().wait(self.ready, timeout, home=handler.home)
 
     def rawlink(self, callback: _Callback) -> None:
         """Have ``callback`` called with this instance when it is ready, now if it is.

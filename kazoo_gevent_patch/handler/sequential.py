@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
@@ -181,11 +180,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
             self._unwatch = None
 
     def dispatch_callback(self, callback: Callback) -> None:
-        """Queue the callback with the others of its type.
-
-        A step of one of kazoo's recipes does not wait for its turn: what an application's
-        callback waits for may depend on it.
-        """
+        """Queue the callback with the others of its type; but run a step of a recipe at once."""
         if is_signal(callback.func):
             try:
                 callback.func(*callback.args)
@@ -228,12 +223,8 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         It runs in the event loop of the client; while there is none, in the caller's. For a
         native thread that has none either, it runs in a native thread of its own.
         """
-        if self._running:
-            return self.spawn_in_loop(partial(func, *args, **kwargs))
-        if hub_of_this_thread() is None and threading.get_ident() != threading.main_thread().ident:
-            return HandlerGreenlet.spawn_in_thread(partial(func, *args, **kwargs))
-        greenlet: HandlerGreenlet = HandlerGreenlet.spawn(func, *args, **kwargs)
-        return greenlet
+        call = partial(func, *args, **kwargs)
+        return self.spawn_in_loop(call) if self._running else HandlerGreenlet.spawn_here(call)
 
     def spawn_in_loop(self, func: Callable[[], object]) -> HandlerGreenlet:
         """Run the function in a greenlet of the event loop in which the handler was started."""

@@ -8,6 +8,7 @@ costs no system call; where the kernel cannot do that, it is one at the process 
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 from collections.abc import Callable
@@ -20,7 +21,9 @@ _native_rlock = get_original("_thread", "RLock")
 
 hooks: list[Callable[[object], None]] = []
 """What is called in a child, once, with the greenlet that called fork; None where that is not
-known. They must not raise."""
+known. What one of them raises is logged."""
+
+log = logging.getLogger("kazoo_gevent_patch")
 
 _MADV_WIPEONFORK: Final = 18  # <linux/mman.h>; Python has no name for it
 
@@ -86,7 +89,10 @@ def _after_fork_in_child() -> None:
 def _call_hooks(called_fork: object) -> None:
     mark.renew()
     for hook in hooks:
-        hook(called_fork)
+        try:
+            hook(called_fork)
+        except Exception:
+            log.exception("A part of the parent's state stays in this forked process")
 
 
 _register_at_fork: Final[Callable[..., None]] = getattr(

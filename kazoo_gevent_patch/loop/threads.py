@@ -7,6 +7,7 @@ record that outlives it.
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +39,9 @@ class _Life:
 
 
 hooks: list[Callable[[NativeThread], None]] = []
-"""What is called in a thread that ends, with its record, once; they must not raise."""
+"""What is called in a thread that ends, with its record, once. What one raises is logged."""
+
+log = logging.getLogger("kazoo_gevent_patch")
 
 _storage: Any = get_original("threading", "local")()
 _records = IdentitySet()
@@ -76,7 +79,10 @@ def _end(record: NativeThread) -> None:
         return
     record.ended = True
     for hook in hooks:
-        hook(record)
+        try:
+            hook(record)
+        except Exception:
+            log.exception("What lived in a native thread that has ended is left as it is")
     if record.hub is not None and record.hub.loop is not None:
         record.hub.destroy(destroy_loop=True)
 

@@ -247,6 +247,36 @@ zk.stop()
 """)
 
 
+def test_a_request_of_a_signal_handler_that_interrupts_the_connection_says_so(run: Run) -> None:
+    """It would wait for the connection, which waits for the handler to return; for ever."""
+    run("""
+outcomes = []
+calls = (lambda: zk.get("/"), zk.Lock("/lock").acquire, lambda: zk.get_async("/").wait(1))
+
+def handler(*_):
+    for call in calls:
+        try:
+            outcomes.append(call())
+        except CannotWaitError as error:
+            outcomes.append(str(error))
+    zk.get_async("/").rawlink(outcomes.append)
+
+def select(*args):
+    zk.handler.select = original
+    os.kill(os.getpid(), signal.SIGUSR1)  # it is handled before kill returns
+    return original(*args)
+
+signal.signal(signal.SIGUSR1, handler)
+original, zk.handler.select = zk.handler.select, select
+zk.get_async("/")
+wait_until(lambda: len(outcomes) == 4)
+assert all("gevent.signal_handler" in outcome for outcome in outcomes[:3]), outcomes
+assert outcomes[3].successful()
+assert zk.get("/") and states == ["CONNECTED"]
+zk.stop()
+""")
+
+
 def test_a_request_that_is_interrupted_halfway_holds_up_no_other(run: Run) -> None:
     """Ctrl-C after kazoo has queued it and before it says so: later ones would be one behind."""
     run("""
