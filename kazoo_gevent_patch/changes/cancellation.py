@@ -18,7 +18,6 @@ from contextlib import suppress
 from types import FunctionType, TracebackType
 from typing import Any
 
-from gevent import getcurrent
 from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.retry import KazooRetry
 
@@ -41,10 +40,8 @@ def lock_acquire(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any
     except KazooException:
         raise
     except BaseException:
-        # One that still waited for another acquire() of the same object leaves that alone; and
-        # one of a lock that is held leaves that held.
-        if _is_ours(lock) and _acquired_last(lock) and not lock.is_acquired:
-            _abandon_lock(lock)
+        if _is_ours(lock):
+            _abandon_acquisition(lock)
         raise
 
 
@@ -146,9 +143,20 @@ def _is_ours(recipe: Any) -> bool:
     return isinstance(recipe.client.handler, SequentialGeventHandler)
 
 
-def _acquired_last(lock: Any) -> bool:
-    held = getattr(lock, method_lock(lock) or "", None)
-    return getattr(held, "holder", None) is getcurrent()
+def _abandon_acquisition(lock: Any) -> None:
+    """Leave no node of a cancelled acquire(), unless another acquire() of the object goes on.
+
+    That one finds the node by its prefix and takes it for its own. It may be one in another native
+    thread, which got the lock that kazoo holds in acquire() when this one released it.
+    """
+    entrance = getattr(lock, method_lock(lock) or "")
+    if not entrance.acquire(False):
+        return
+    try:
+        if not lock.is_acquired:  # an acquire() of a lock that is held leaves that held
+            _abandon_lock(lock)
+    finally:
+        entrance.release()
 
 
 def _abandon_lock(lock: Any) -> None:

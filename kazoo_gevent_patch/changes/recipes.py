@@ -56,15 +56,16 @@ def disown(recipe: Any) -> None:
 def begin_anew(recipe: Any) -> None:
     """Make the recipe forget its nodes, and take another identity."""
     state = vars(recipe)
-    for name, nothing in OWNED.items():
-        if name in state:
-            state[name] = nothing
     fresh: dict[str, str] = {}
     for name in IDENTITIES:
         if isinstance(state.get(name), (str, bytes)):
             state[name] = _renamed(state[name], fresh)
     if method_lock(recipe) is not None:
         state["node"] = None
+    # Last: another native thread's acquire() goes on as soon as the lock is not acquired.
+    for name, nothing in OWNED.items():
+        if name in state:
+            state[name] = nothing
 
 
 def method_lock(recipe: object) -> str | None:
