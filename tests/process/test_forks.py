@@ -461,7 +461,7 @@ logging.getLogger("kazoo_gevent_patch").addHandler(logging.StreamHandler(log))
 zk.start()
 from kazoo_gevent_patch.changes import forking
 
-def broken(client):
+def broken(*_):
     raise RuntimeError("broken on purpose")
 
 forking.inherit = broken
