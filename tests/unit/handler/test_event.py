@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import gevent
@@ -130,3 +132,27 @@ def test_no_wake_up_is_lost_under_load(seed: int) -> None:
             workers.append(kind(play, mine, theirs, random.Random(f"{seed} {pair} {number}")))
         ping.set()
     assert outcomes(workers) == [100] * 12
+
+
+def test_a_link_does_not_set_an_event_again_that_another_thread_has_cleared() -> None:
+    """It is cleared when the link has found it set, and before the callback is called."""
+    event, called = Event(), list[object]()
+    event.set()
+
+    def clear(frame: FrameType, happens: str, _: object) -> Any:
+        # The last line of the method is what it does when it has found the event set.
+        if frame.f_code is Event.rawlink.__code__ and happens == "line":
+            lines = [line for *_, line in frame.f_code.co_lines() if line is not None]
+            if frame.f_lineno == max(lines):
+                event.clear()
+        return clear
+
+    before = sys.gettrace()
+    sys.settrace(clear)
+    try:
+        event.rawlink(called.append)
+    finally:
+        sys.settrace(before)
+    assert not event.is_set()
+    gevent.sleep(0)
+    assert called == [event]
