@@ -5,8 +5,8 @@ if it finds no wake channel, or cannot write to it. The request stays in the que
 session carries it out. Another native thread may get in between at any line: while it runs, the
 client's own thread stops the client and starts it again.
 
-Here the request is refused by its state only, and otherwise whoever ends a queue fails what is in
-it. No request is left over:
+Here a request that is refused is not in the queue any more, and whoever ends a queue fails what is
+in it. No request is left over:
 
 * Whoever closes the client stores the state first, empties the queue second, and puts a new
   queue in its place third (``KazooClient._session_callback``). The next session begins with yet
@@ -44,20 +44,36 @@ def call(original: _Call, _: type) -> _Call:
         if self._state in _CLOSED:
             async_object.set_exception(_refusal(self._state))
             return False  # create() raises the exception where it is told so
-        queue = self._queue
-        queue.append((request, async_object))
+        queue, entry = self._queue, (request, async_object)
+        queue.append(entry)
         if self._state in _CLOSED or self._queue is not queue:
             refuse(queue, self._state)
             return None
         writer = self._connection._write_sock
-        if writer is not None:
-            try:  # contextlib.suppress would cost more than all the rest
-                writer.send(b"\0")
-            except OSError:
-                return None  # the client was stopped in this very moment, which ended the queue
+        try:
+            writer.send(b"\0")
+        except (OSError, AttributeError):  # it is closed, or there is none any more
+            _take_back(queue, entry)
         return None
 
     return _call
+
+
+def _take_back(queue: deque[Any], entry: tuple[Any, Any]) -> None:
+    """Refuse a request whose connection was closed at the moment when it was queued.
+
+    Nothing takes requests for such a connection, and the next one has a queue of its own. If the
+    request is not there any more, what ended the queue has failed it.
+    """
+    while True:
+        try:
+            queue.remove(entry)
+        except ValueError:
+            return
+        except IndexError:
+            continue  # another thread changed the queue meanwhile
+        entry[1].set_exception(_refusal(KeeperState.CLOSED))
+        return
 
 
 def refuse(queue: deque[tuple[Any, Any]], state: str) -> None:
