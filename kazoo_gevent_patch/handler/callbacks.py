@@ -226,7 +226,7 @@ class Completions(Protocol):
 
     home: Hub | None
     """The hub of the client's event loop, while the handler is started."""
-    _selector: Selector
+    selector: Selector
     """Which knows the connection greenlet."""
     has_failed: bool
     """Whether a result has failed since a greenlet last gave way to the event loop."""

@@ -194,7 +194,7 @@ class AsyncResult(_GeventAsyncResult):
         if handler is None:
             self._list().wait(self.ready, timeout)
             return
-        if getcurrent() is handler._selector.greenlet and (timeout is None or timeout > 0):
+        if getcurrent() is handler.selector.greenlet and (timeout is None or timeout > 0):
             raise CannotWaitError(
                 "This call waits for the connection, and was made in the connection greenlet, "
                 "which a signal has interrupted; use client.handler.spawn(function) or, for a "

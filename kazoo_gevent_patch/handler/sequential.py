@@ -87,10 +87,10 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         self.thread: NativeThread | None = None
         """That thread."""
         self._queues = {}
-        self._selector = Selector()
+        self.selector = Selector()
         if type(self).select is SequentialGeventHandler.select:
             # kazoo calls it twice a request; but a derived class may have one of its own.
-            self.select = self._selector.select  # type: ignore[method-assign]
+            self.select = self.selector.select  # type: ignore[method-assign]
         self._requests: WakeReader | None = None
         """The reading end of the wake channel: a byte for each request that waits."""
         self.has_failed = False
@@ -198,7 +198,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
             notice_fork()
         if (
             self.has_failed or (self._requests is not None and len(self._requests.bytes) >= FLOOD)
-        ) and self._selector.slice.is_over():
+        ) and self.selector.slice.is_over():
             self._give_way()
         return AsyncResult(self)
 
@@ -212,7 +212,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         comes while the greenlet waits (``kill``, ``gevent.Timeout``) for a closed connection
         (the bare ``except`` of ``KazooClient._call``), whereas here nothing has begun.
         """
-        hub, selector = self.hub if self._running else hub_of_this_thread(), self._selector
+        hub, selector = self.hub if self._running else hub_of_this_thread(), self.selector
         if hub is not None and is_own_thread(hub) and getcurrent() not in (hub, selector.greenlet):
             self.has_failed = False
             selector.slice.give_way()
@@ -281,7 +281,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         timeout: float | None = None,
     ) -> Ready:
         """Wait as ``select.select`` does, for what this handler made or for any descriptors."""
-        return self._selector.select(rlist, wlist, xlist, timeout)
+        return self.selector.select(rlist, wlist, xlist, timeout)
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Connect to a server; the arguments and errors are those of kazoo's handlers."""

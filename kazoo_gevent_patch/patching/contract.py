@@ -44,6 +44,32 @@ CONTRACT: Final = (
         "self request async_object",
         "Every request comes through here; in a forked child something stands before it.",
     ),
+    Need(
+        "kazoo.client:KazooClient",
+        Kind.has,
+        "_safe_close",
+        "A second stop() waits for the connection as the first one does.",
+    ),
+    *(
+        Need(
+            f"kazoo.recipe.{recipe}",
+            kind,
+            names,
+            "A recipe's steps do not queue behind an application's callback that waits for them.",
+        )
+        for recipe, kind, names in (
+            ("barrier:Barrier.wait", Kind.uses, "wait_for_clear"),
+            ("barrier:DoubleBarrier._inner_enter", Kind.uses, "created"),
+            ("barrier:DoubleBarrier._inner_leave", Kind.uses, "deleted"),
+            ("cache:TreeCache", Kind.has, "_in_background"),
+            ("cache:TreeNode", Kind.has, "_process_watch"),
+            ("lock:Lock", Kind.has, "_watch_predecessor"),
+            ("lock:Semaphore", Kind.has, "_watch_lease_change"),
+            ("partitioner:SetPartitioner._allocate_transition", Kind.uses, "updated"),
+            ("queue:LockingQueue._inner_get", Kind.uses, "check_for_updates"),
+            ("watchers:PatientChildrenWatch", Kind.has, "_children_watcher"),
+        )
+    ),
     *(
         Need(
             f"kazoo.client:KazooClient.{method}",
