@@ -18,6 +18,7 @@ from contextlib import suppress
 from types import FunctionType, TracebackType
 from typing import Any
 
+from gevent import getcurrent
 from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.retry import KazooRetry
 
@@ -39,9 +40,9 @@ def lock_acquire(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any
         return acquired
     except KazooException:
         raise
-    except BaseException:
+    except BaseException as error:
         if _is_ours(lock):
-            _abandon_acquisition(lock)
+            _abandon_acquisition(lock, error)
         raise
 
 
@@ -57,6 +58,25 @@ def lock_release(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any
         if _is_ours(lock) and lock.is_acquired:
             _abandon_lock(lock)
         raise
+
+
+def acquire_on_entry(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``__enter__`` of ``Lock`` and ``Semaphore``, without a line in which a signal may come.
+
+    It would come when the lock is acquired, and before the caller's block begins.
+    """
+    if not _is_ours(recipe):
+        return wrapped(*args, **kwargs)
+    recipe.acquire()
+    return recipe
+
+
+def release_on_exit(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``__exit__`` of ``Lock`` and ``Semaphore``, the same way."""
+    if not _is_ours(recipe):
+        return wrapped(*args, **kwargs)
+    recipe.release()
+    return None
 
 
 def semaphore_acquire(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -143,20 +163,30 @@ def _is_ours(recipe: Any) -> bool:
     return isinstance(recipe.client.handler, SequentialGeventHandler)
 
 
-def _abandon_acquisition(lock: Any) -> None:
+def _abandon_acquisition(lock: Any, error: BaseException) -> None:
     """Leave no node of a cancelled acquire(), unless another acquire() of the object goes on.
 
     That one finds the node by its prefix and takes it for its own. It may be one in another native
     thread, which got the lock that kazoo holds in acquire() when this one released it.
     """
     entrance = getattr(lock, method_lock(lock) or "")
+    if entrance.locked() and entrance.holder is getcurrent():
+        entrance.release()  # a signal came between two lines of kazoo's
     if not entrance.acquire(False):
         return
     try:
-        if not lock.is_acquired:  # an acquire() of a lock that is held leaves that held
+        # An acquire() of a lock that is held leaves that held.
+        if not lock.is_acquired or _has_just_acquired(error):
             _abandon_lock(lock)
     finally:
         entrance.release()
+
+
+def _has_just_acquired(error: BaseException) -> bool:
+    """Return whether a signal came in the last lines of ``Lock.acquire``."""
+    frames = dict(_frames(error.__traceback__))
+    acquire = frames.get("acquire", {})
+    return bool(acquire.get("gotten")) and not acquire.get("already_acquired")
 
 
 def _abandon_lock(lock: Any) -> None:

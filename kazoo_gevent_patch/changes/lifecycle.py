@@ -10,11 +10,13 @@ of the client, and before the interpreter exits (``kazoo_gevent_patch.handler.le
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from gevent import getcurrent
+from kazoo.exceptions import CancelledError
 from kazoo.protocol.serialization import CloseInstance
 
 from kazoo_gevent_patch import inventory
@@ -68,6 +70,8 @@ def _in_turn(client: Any, function: Callable[[], object]) -> Any:
     """
     if not is_ours(client) or not client._connection._connection_routine:
         return function()
+    if sys.is_finalizing():
+        return None  # a __del__ that runs so late: no greenlet runs any more, to send anything
     if _cannot_wait(client):
         client.handler.defer(function)
         return None
@@ -97,6 +101,8 @@ def _stop(wrapped: Callable[[], object], client: Any) -> None:
 
 def close(wrapped: Callable[..., Any], client: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``KazooClient.close``: after a ``stop()`` that could not wait, in turn behind it."""
+    if is_ours(client) and sys.is_finalizing():
+        return None
     if is_ours(client) and client.handler.has_deferred():
         client.handler.defer(partial(wrapped, *args, **kwargs))
         return None
@@ -118,6 +124,11 @@ def _in_own_loop(client: Any, function: Callable[[], object]) -> Any:
             outcome.set(function())
         except Exception as error:
             outcome.set_exception(error)
+        except BaseException:
+            outcome.set_exception(
+                CancelledError("The greenlet that carried the call out was killed; call it again")
+            )
+            raise
 
     outcomes = client.handler.outcomes
     outcomes.add(outcome)

@@ -10,6 +10,7 @@ import gevent
 from gevent import getcurrent
 from kazoo.protocol.states import KeeperState
 
+from kazoo_gevent_patch.changes import succession
 from kazoo_gevent_patch.changes.forking import is_ours
 from kazoo_gevent_patch.handler.continuations import is_of_a_recipe
 from kazoo_gevent_patch.loop.signals import runs_callbacks
@@ -28,6 +29,8 @@ def session_callback(
     """
     if not is_ours(client):
         return wrapped(*args, **kwargs)
+    if args[:1] == (KeeperState.CLOSED,) and succession.is_cut_off(client._connection):
+        return None  # kazoo's loop says so when it ends; another greenlet takes over
     if client.connected and getcurrent() is client._connection._connection_routine:
         # Whom a reply woke is in the loop's queue already, and this greenlet goes behind it.
         gevent.sleep(0)

@@ -6,11 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from gevent import get_hub
 from kazoo.protocol.states import KeeperState
-from kazoo.retry import ForceRetryError
 
-from kazoo_gevent_patch.changes import requests
+from kazoo_gevent_patch.changes import requests, succession
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.settings import monkey
 from kazoo_gevent_patch.wire.sockets import cooperative
@@ -32,6 +30,8 @@ def start(wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _K
         if not connection._connection_routine:
             _take_requests(connection)
     wrapped(*args, **kwargs)
+    if _is_on_ours(connection):
+        succession.look_after(connection)
     if isinstance(connection._read_sock, WakeReader):
         connection._read_sock.client = connection.client
 
@@ -70,25 +70,6 @@ def connect(
         timeout = round(timeouts[0] * 1.5) / 1000
         connection.handler.watch_for_stalls(connection.client, connection._socket, timeout)
     return timeouts
-
-
-def connect_loop(wrapped: Callable[..., Any], connection: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``ConnectionHandler._connect_loop``: an interrupt is for the main greenlet.
-
-    Python runs signal handlers in whichever greenlet is running. What kazoo was about to
-    read or write when it was interrupted is unknown, so the session goes on with a new
-    connection, as after any that was dropped.
-    """
-    try:
-        return wrapped(*args, **kwargs)
-    except (KeyboardInterrupt, SystemExit) as error:
-        if not _is_on_ours(connection):
-            raise
-        client = connection.client
-        if client._state != KeeperState.CONNECTING:
-            client._session_callback(KeeperState.CONNECTING)
-        get_hub().handle_system_error(type(error), error)
-        raise ForceRetryError("Interrupted. Reconnecting") from None
 
 
 def _is_on_ours(connection: Any) -> bool:

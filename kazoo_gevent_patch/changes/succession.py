@@ -12,16 +12,13 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from gevent import GreenletExit, getcurrent
 
 from kazoo_gevent_patch import inventory
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.loop import waiting
-
-_WAITS: Final = frozenset({waiting.__name__, "gevent._socket3", "gevent._ssl3", "gevent.hub"})
-"""The modules in which the connection greenlet waits."""
 
 
 def zk_loop(
@@ -60,7 +57,8 @@ def _comes_out_of_a_wait(error: Exception) -> bool:
         trace = trace.tb_next
     if trace is None or isinstance(error, OSError):
         return False
-    return trace.tb_frame.f_globals.get("__name__") in _WAITS
+    module = str(trace.tb_frame.f_globals.get("__name__"))
+    return module == waiting.__name__ or module.partition(".")[0] == "gevent"
 
 
 def _succeed(connection: Any) -> None:

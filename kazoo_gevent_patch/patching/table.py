@@ -148,11 +148,10 @@ PATCHES: Final = (
     ),
     Patch(
         module="kazoo.protocol.connection",
-        target="ConnectionHandler._connect_loop",
+        target="ConnectionHandler.zk_loop",
         how="wrap",
-        replacement="protocol:connect_loop",
-        why="A signal handler's KeyboardInterrupt or SystemExit may be raised in the "
-        "connection greenlet and would end the session.",
+        replacement="succession:zk_loop",
+        why="A connection greenlet that is killed or times out would end the client for good.",
     ),
     *(
         Patch(
@@ -185,6 +184,10 @@ PATCHES: Final = (
             "that locks everybody out, or counts as a member.",
         )
         for module, target, replacement in (
+            ("lock", "Lock.__enter__", "acquire_on_entry"),
+            ("lock", "Lock.__exit__", "release_on_exit"),
+            ("lock", "Semaphore.__enter__", "acquire_on_entry"),
+            ("lock", "Semaphore.__exit__", "release_on_exit"),
             ("lock", "Lock.acquire", "lock_acquire"),
             ("lock", "Lock.release", "lock_release"),
             ("lock", "Semaphore.acquire", "semaphore_acquire"),

@@ -99,8 +99,9 @@ def interrupted(
     """Run the call with a signal at one line; return how many lines ran, and which it was."""
     lines = Lines(at, ERRORS[at % len(ERRORS)])
     call, holds = prepare(zk, other, path, lines)
-    select = zk.handler.select
-    zk.handler.select = lines.in_greenlet_of(select)
+    handler: Any = zk.handler
+    select = handler.select
+    setattr(handler, "select", lines.in_greenlet_of(select))  # noqa: B010
     reached = at <= 0
     try:
         with lines.traced():
@@ -109,7 +110,7 @@ def interrupted(
     except ERRORS:
         reached = True
     finally:
-        zk.handler.select = select
+        handler.select = select
     try:
         gevent.sleep(0.002)
     except ERRORS:
@@ -125,11 +126,14 @@ def interrupted(
 @pytest.mark.parametrize("prepare", SCENARIOS, ids=lambda prepare: prepare.__name__)
 @pytest.mark.parametrize("stride", [pytest.param(1, marks=pytest.mark.slow), 37])
 def test_a_signal_at_any_line_loses_nothing(
-    clients: tuple[KazooClient, KazooClient], prepare: Prepare, stride: int
+    clients: tuple[KazooClient, KazooClient],
+    prepare: Prepare,
+    stride: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Everybody's call has ended, locks are free, callbacks have run, and the session is one."""
     zk, other = clients
-    get_hub().print_exception = lambda *_: None
+    monkeypatch.setattr(get_hub(), "print_exception", lambda *_: None)
     session = zk.client_id
     total, _ = interrupted(prepare, zk, other, "/0", 0)
     walked = [
