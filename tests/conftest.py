@@ -12,17 +12,35 @@ from typing import TYPE_CHECKING
 import pytest
 
 import kazoo_gevent_patch
+from tests import neighbours, temporary
 from tests.zookeeper import Ensemble, ZooKeeper, debian
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # a worker of xdist's, whose folder is that of the run
+        config.add_cleanup(temporary.use_own_folder())
     # TERM must run the fixtures' clean-up, as Ctrl-C does; and a shell that starts the run in the
     # background has set INT to be ignored, which the tests' child processes would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "ensemble" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.ensemble)
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    # Around all of the test: the time it waits for its neighbours is not its own.
+    with neighbours.turn(is_alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ patch_all(fork={fork!r})
 from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionClosedError, ConnectionLoss
 
-def wait_until(predicate, timeout=10.0):
+def wait_until(predicate, timeout=60.0):
     deadline = time.monotonic() + timeout
     while not predicate():
         assert time.monotonic() < deadline, "timed out"

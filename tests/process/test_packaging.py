@@ -21,7 +21,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (ROOT / ".git").exists():
         pytest.skip("compares with what git tracks, and this is no repository")
     directory = tmp_path_factory.mktemp("built")
-    run_python(["-m", "build", "--outdir", str(directory), str(ROOT)], timeout=110)
+    run_python(["-m", "build", "--outdir", str(directory), str(ROOT)], timeout=500)
     return directory
 
 

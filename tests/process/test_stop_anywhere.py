@@ -20,7 +20,7 @@ patch_all()
 from kazoo.client import KazooClient
 from kazoo_gevent_patch.errors import CannotWaitError
 
-def wait_until(predicate, timeout=10.0):
+def wait_until(predicate, timeout=60.0):
     deadline = time.monotonic() + timeout
     while not predicate():
         assert time.monotonic() < deadline, "timed out"
@@ -53,7 +53,7 @@ def run(prelude: str, zookeeper_hosts: str, chroot: str) -> Run:
 
     def run(program: str) -> None:
         begin = time.monotonic()
-        done = run_python(prelude + program, timeout=30)
+        done = run_python(prelude + program)
         assert "Traceback" not in done.stderr, done.stderr
         # Were the session not closed, its node would live on for 30 seconds.
         client = KazooClient(zookeeper_hosts + chroot, handler=SequentialThreadingHandler())

@@ -17,8 +17,8 @@ from tests.ports import free_block
 from tests.zookeeper.debian import class_path
 
 HOST = "127.0.0.1"
-START_TIMEOUT = 30.0
-_STOP_TIMEOUT = 10.0
+START_TIMEOUT = 120.0
+_STOP_TIMEOUT = 60.0
 _ANSWER_TIMEOUT = 5.0
 # A server that is just coming up can lose a question.
 _EARLY_ANSWER_TIMEOUT = 0.5
