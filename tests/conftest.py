@@ -13,7 +13,7 @@ import pytest
 
 import kazoo_gevent_patch
 from tests import neighbours, temporary
-from tests.zookeeper import Ensemble, ZooKeeper, debian
+from tests.zookeeper import Ensemble, ZooKeeper, debian, reported_version
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
@@ -65,6 +65,24 @@ def own_servers() -> None:
     """Skip if the run uses the servers of `ZK_HOSTS`, and so cannot start one."""
     if os.environ.get("ZK_HOSTS") and not debian.is_installed():
         pytest.skip("needs a ZooKeeper of its own, and ZK_HOSTS names a shared one")
+
+
+@pytest.fixture(scope="session")
+def server_version(request: pytest.FixtureRequest) -> tuple[int, ...]:
+    """The version of the servers that tests start, or else of those of `ZK_HOSTS`."""
+    if os.environ.get("ZK_HOSTS"):
+        version = reported_version(request.getfixturevalue("zookeeper_hosts"))
+    else:
+        version = debian.version()
+    return tuple(map(int, version.split(".")))
+
+
+@pytest.fixture(autouse=True)
+def _needs_zookeeper(request: pytest.FixtureRequest) -> None:
+    if marker := request.node.get_closest_marker("needs_zookeeper"):
+        oldest = marker.args[0]
+        if request.getfixturevalue("server_version") < tuple(map(int, oldest.split("."))):
+            pytest.skip(f"needs ZooKeeper {oldest}")
 
 
 @pytest.fixture
