@@ -7,6 +7,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +35,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "ensemble" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ensemble)
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if marker := item.get_closest_marker("needs_zookeeper"):
+        [oldest] = marker.args
+        if _server_version() < _numbers(oldest):
+            pytest.skip(f"needs ZooKeeper {oldest}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -67,22 +75,20 @@ def own_servers() -> None:
         pytest.skip("needs a ZooKeeper of its own, and ZK_HOSTS names a shared one")
 
 
-@pytest.fixture(scope="session")
-def server_version(request: pytest.FixtureRequest) -> tuple[int, ...]:
-    """The version of the servers that tests start, or else of those of `ZK_HOSTS`."""
-    if os.environ.get("ZK_HOSTS"):
-        version = reported_version(request.getfixturevalue("zookeeper_hosts"))
-    else:
-        version = debian.version()
+@cache
+def _server_version() -> tuple[int, ...]:
+    hosts = os.environ.get("ZK_HOSTS")
+    return _numbers(reported_version(hosts) if hosts else debian.version())
+
+
+def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-@pytest.fixture(autouse=True)
-def _needs_zookeeper(request: pytest.FixtureRequest) -> None:
-    if marker := request.node.get_closest_marker("needs_zookeeper"):
-        oldest = marker.args[0]
-        if request.getfixturevalue("server_version") < tuple(map(int, oldest.split("."))):
-            pytest.skip(f"needs ZooKeeper {oldest}")
+@pytest.fixture
+def server_version() -> tuple[int, ...]:
+    """The version of the servers of `ZK_HOSTS`, or else of those that tests start."""
+    return _server_version()
 
 
 @pytest.fixture

@@ -650,6 +650,7 @@ def tls_hosts(own_servers: None, tmp_path_factory: pytest.TempPathFactory) -> It
         yield f"{HOST}:{port}"
 
 
+@pytest.mark.needs_zookeeper("3.5.1")  # the first that speaks TLS
 @pytest.mark.parametrize("mode", ["monkey patched", "raw fork alone"])
 def test_a_tls_connection_is_left_to_the_parent(mode: str, tls_hosts: str) -> None:
     """The child says nothing on it, not even good-bye; both go on with sessions of their own."""

@@ -167,6 +167,7 @@ def tls_hosts(
         yield f"127.0.0.1:{port}", server.hosts, str(authority.certificate)
 
 
+@pytest.mark.needs_zookeeper("3.5.1")  # the first that speaks TLS
 def test_tls_is_checked_with_kazoos_settings(tls_hosts: tuple[str, str, str]) -> None:
     """Trusted, or not verified at all: ok. Unknown authority, other host: a problem."""
     secure, _, certificate = tls_hosts
@@ -183,6 +184,7 @@ def test_tls_is_checked_with_kazoos_settings(tls_hosts: tuple[str, str, str]) ->
         assert "127.0.0.1" in found["TLS"]["text"]
 
 
+@pytest.mark.needs_zookeeper("3.5.1")
 def test_tls_and_plain_ports_that_are_mixed_up_are_told(tls_hosts: tuple[str, str, str]) -> None:
     """Either way round there is a line that says what to do."""
     secure, plain, _ = tls_hosts

@@ -55,6 +55,7 @@ def test_nothing_is_lost_in_minutes_of_every_fault() -> None:
     assert names(evidence.history.faults) == {fault.__name__ for fault in faults.FAULTS}
 
 
+@pytest.mark.needs_zookeeper("3.5.1")  # the first that knows include_data
 def test_the_servers_own_account_is_read(zk_server: ZooKeeper) -> None:
     """Creates and deletes, in a transaction or not, and what ended with its session."""
     locks = paths.LOCKS
