@@ -148,7 +148,7 @@ class Run:
             tail = "\n".join(lines[max(0, last - _LOG_TAIL_LINES) : last + _LOG_TAIL_LINES])
             return Result(
                 f"the run {self._ended}, status {status}, after {self.tests_done()} tests; see "
-                f"{self._log.relative_to(ROOT)}; where it was:\n{tail}"
+                f"{self._log}; where it was:\n{tail}"
             )
         record = json.loads(self._record.read_text())
         return Result("", read_outcomes(self._junit), record["default"])
