@@ -62,7 +62,7 @@ if shutil.which("pyenv"):
     # pyenv's commands only run the versions that it is told to use: all, the newest first.
     listed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, check=True)
     os.environ["PYENV_VERSION"] = ":".join(reversed(listed.stdout.decode().split()))
-# Behind the machine's own, of which one that does not run is passed over.
+# Behind the machine's own.
 os.environ["PATH"] += os.pathsep + str(COMMANDS)
 
 

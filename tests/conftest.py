@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # a worker of xdist's, whose folder is that of the run
         config.add_cleanup(temporary.use_own_folder())
+        if not sys.stdout.isatty():
+            # The last lines tell why tests failed: a log has room for that.
+            config.get_terminal_writer().fullwidth = 200
     # TERM must run the fixtures' clean-up, as Ctrl-C does; and a shell that starts the run in the
     # background has set INT to be ignored, which the tests' child processes would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -26,7 +26,6 @@ from tests import children
 from tests.support import ROOT
 
 _LINES: Final = 10
-_WIDTH: Final = 200
 _POLL_INTERVAL: Final = 0.2
 _NEWS_INTERVAL: Final = 60.0
 _GRACE: Final = 30.0
@@ -52,12 +51,7 @@ class Part:
         say(f"{self.name}: {self._command}")
         self._began = time.monotonic()
         with self._log.open("wb") as log:
-            self._process = children.spawn(
-                shlex.split(self._command),
-                stdout=log,
-                env={**os.environ, "COLUMNS": str(_WIDTH)},  # for the reasons at the ends of lines
-                cwd=ROOT,
-            )
+            self._process = children.spawn(shlex.split(self._command), stdout=log, cwd=ROOT)
 
     @property
     def status(self) -> int | None:

@@ -105,7 +105,7 @@ def test_no_temporary_file_is_left(
 
 
 def parts(logs: Path, *named: str) -> subprocess.CompletedProcess[str]:
-    return run_python(["-m", "tests.parts", f"--logs={logs}", *named], check=False)
+    return run_python(["-m", "tests.parts", f"--logs={logs}", *named], env={"CI": "1"}, check=False)
 
 
 def pytest_of(directory: Path, name: str, *bodies: str) -> str:
