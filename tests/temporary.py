@@ -1,4 +1,4 @@
-"""A folder for all temporary files of a run, which goes with the run, however that ends."""
+"""A folder for all that a run leaves in files, which goes with the run, however that ends."""
 
 from __future__ import annotations
 
@@ -16,8 +16,16 @@ for try in $(seq 60); do rm -rf "$1" && exit; sleep 1; done
 """
 
 
+_USERS_HOME: Final = "KAZOO_TESTS_USERS_HOME"
+
+
+def users_environment() -> dict[str, str]:
+    """Return the environment with the user's home, for git and pip, whose settings are there."""
+    return {**os.environ, "HOME": os.environ.get(_USERS_HOME, os.environ["HOME"])}
+
+
 def use_own_folder() -> Callable[[], None]:
-    """Let this process and those that it starts have their temporary files in a new folder.
+    """Let this process and those that it starts have temporary files and home in a new folder.
 
     Return what removes it. When this process is killed before that, another one removes it.
     """
@@ -30,6 +38,10 @@ def use_own_folder() -> Callable[[], None]:
         start_new_session=True,  # a signal to the run's group is not for it
     )
     os.environ["TMPDIR"] = tempfile.tempdir = folder
+    # gunicorn has its control socket there, one for all, and Chromium its reports.
+    os.environ.setdefault(_USERS_HOME, os.path.expanduser("~"))
+    os.environ["HOME"] = os.path.join(folder, "home")
+    os.mkdir(os.environ["HOME"])
 
     def remove() -> None:
         remover.communicate()
