@@ -148,10 +148,13 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         run(parts, options.at_once)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     finally:
         for part in parts:
             part.end()
-    print("\n".join(verdict(parts, options.logs)), flush=True)
+    for line in verdict(parts, options.logs):
+        print(line, flush=True)
     return 1 if any(part.status for part in parts) else 0
 
 

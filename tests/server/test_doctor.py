@@ -103,7 +103,7 @@ def test_a_server_that_does_not_answer_costs_the_time_given_and_no_more(
     assert found["session"]["level"] == "problem"
     assert found["session"]["text"].startswith("none in 2 s")
     # Three steps, each with its grace, and the start of a process on a busy machine.
-    assert time.monotonic() - begin < 30
+    assert time.monotonic() - begin < 60
 
 
 def test_one_server_of_several_that_is_down_is_a_warning(
