@@ -66,8 +66,8 @@ suite of Debian that the line names. The Python packages are the newest that ins
 `nox -s cell` runs each line of the first table whose interpreter is installed, and names the lines
 that it leaves out. `nox -s interpreters` downloads the interpreters that are missing, if Debian has
 them. `nox -s servers` runs the lines of the second table. `nox -s table` writes this page.
-`ZK_VERSION={newest} tests/run.sh ARGUMENT...` runs the tests of your choice on a server of the second
-table.
+`ZK_VERSION={newest} tests/run.sh ARGUMENT...` runs the tests of your choice on a server of the
+second table.
 """
 
 
@@ -163,8 +163,8 @@ def _why(results: Results) -> list[str]:
             )
         elif totals:
             said.append(
-                f"In the {table} table, passed and skipped make {min(totals)} to {max(totals)}: the "
-                "lines are of different days, and tests were added in between."
+                f"In the {table} table, passed and skipped make {min(totals)} to {max(totals)}: "
+                "the lines are of different days, and tests were added in between."
             )
     return said
 
