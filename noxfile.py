@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -69,6 +70,8 @@ os.environ["PATH"] += os.pathsep + str(COMMANDS)
 def run_suite(session: nox.Session, *arguments: str) -> None:
     """Run tests where they find the installed package and no source."""
     elsewhere = Path(session.create_tmp()) / "suite"
+    # The path of a socket has 107 bytes, and nox's folder is deep.
+    session.env["TMPDIR"] = tempfile.gettempdir()
     shutil.rmtree(elsewhere, ignore_errors=True)
     elsewhere.mkdir()
     for name in ("examples", "tests"):

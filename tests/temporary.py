@@ -38,10 +38,11 @@ def use_own_folder() -> Callable[[], None]:
         start_new_session=True,  # a signal to the run's group is not for it
     )
     os.environ["TMPDIR"] = tempfile.tempdir = folder
-    # gunicorn has its control socket there, one for all, and Chromium its reports.
+    # gunicorn puts its control socket there, and Chromium its reports.
     os.environ.setdefault(_USERS_HOME, os.path.expanduser("~"))
     os.environ["HOME"] = os.path.join(folder, "home")
     os.mkdir(os.environ["HOME"])
+    os.environ.pop("XDG_RUNTIME_DIR", None)  # which gunicorn would prefer
 
     def remove() -> None:
         remover.communicate()
