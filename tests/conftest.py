@@ -40,6 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "ensemble" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ensemble)
             item.add_marker(pytest.mark.slow)
+    # The tests that may take longest begin first; else the other workers would wait for them.
+    items.sort(key=_limit, reverse=True)
+
+
+def _limit(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
