@@ -170,7 +170,7 @@ def test_kazoo_505_and_793_no_private_name_of_gevent_is_used() -> None:
     }
     assert ("greenlets.py", "gevent.hub.Hub") in used
     private = {use for use in used if PRIVATE.match(use[1]) or use[1] in NOT_PUBLIC}
-    assert private == {("waiting.py", "gevent._hub_local.get_hub_if_exists")}
+    assert private == {("hubs.py", "gevent._hub_local.get_hub_if_exists")}
 
 
 @pytest.mark.parametrize(
