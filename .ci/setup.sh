@@ -16,6 +16,9 @@ step() {
   local child status=0
   say "$*"
   set -m
+  if command -v setpriv >/dev/null; then
+    set -- setpriv --pdeathsig TERM -- "$@" # this script can be killed
+  fi
   "$@" </dev/null &
   child=$!
   set +m
@@ -27,6 +30,17 @@ step() {
   done
   trap - INT TERM
   return "$status"
+}
+
+# Lets this script and what it starts have their temporary files in a folder of their own, which goes
+# when all of them have ended, however that comes about: what removes it sees the last one close
+# what is written to it, and no signal to the group of this script reaches it.
+own_temporary_folder() {
+  TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/kgp-XXXXXX")
+  export TMPDIR
+  # shellcheck disable=SC2016 # the other shell is to expand it
+  exec 9> >(exec setsid sh -c 'cat; for try in $(seq 60); do rm -rf "$1" && exit; sleep 1; done' \
+    sh "$TMPDIR" >/dev/null 2>&1)
 }
 
 # Installs Debian packages; fails where that is not possible.

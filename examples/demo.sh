@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source .ci/setup.sh
 
+own_temporary_folder
+
 ensure_zookeeper
 # Any environment with the package will do, the larger one of tests/run.sh included.
 if ! .venv/bin/python -Ic 'import kazoo_gevent_patch.handler, gunicorn' 2>/dev/null; then

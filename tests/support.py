@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 def wait_until(
     predicate: Callable[[], T],
-    timeout: float = 10.0,
+    timeout: float = 60.0,
     sleep: Callable[[float], object] = time.sleep,
     message: str | Callable[[], str] = "the condition did not come true",
 ) -> T:
@@ -37,7 +37,7 @@ def wait_until(
 def run_python(
     code_or_args: str | Sequence[str],
     env: Mapping[str, str] | None = None,
-    timeout: float = 60.0,
+    timeout: float = 300.0,
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run a snippet, or the interpreter with arguments, in a fresh process of the same Python.

@@ -7,6 +7,7 @@ import platform
 import re
 import select
 import sys
+import sysconfig
 from collections.abc import Iterable
 from importlib import metadata
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ NOT_FOUND: Final = "not found"
 """Stands for the version of what there is no record of."""
 
 TESTED: Final = {
-    "Python": ("3.10", "3.13"),
+    "Python": ("3.10", "3.15"),
     "kazoo": (OLDEST_KAZOO, "2.11.0"),
     "gevent": ("23.9.1", "26.9.0"),
     "wrapt": ("1.16.0", "2.5.2"),
@@ -85,6 +86,11 @@ def compares_host_names() -> bool:
     """Return whether this kazoo knows ``check_hostname``, as it does since 2.11."""
     version = installed("kazoo")
     return version is None or _numbers(version) >= (2, 11)
+
+
+def is_free_threaded() -> bool:
+    """Return whether this Python was built to run without the GIL, as ``python3.14t`` is."""
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

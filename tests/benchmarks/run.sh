@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/setup.sh
 
+own_temporary_folder
+
 ensure_zookeeper
 ensure_python
 ensure_venv test

@@ -5,19 +5,18 @@ from collections.abc import Callable
 import pytest
 
 from kazoo_gevent_patch import SequentialGeventHandler
-from tests.conformance.suite import RUN_TIMEOUT, Result, run_suites
+from tests.conformance.suite import LIMIT, Result, run_suites
 
 pytestmark = [
     pytest.mark.conformance,
+    pytest.mark.slow,
     # The fixture's runs count for the first test.
-    pytest.mark.timeout(RUN_TIMEOUT + 120),
+    pytest.mark.timeout(LIMIT),
 ]
 
 OUR_HANDLER = f"{SequentialGeventHandler.__module__}.{SequentialGeventHandler.__qualname__}"
 
-shim_modes = pytest.mark.parametrize(
-    "mode", ["patch-first", "kazoo-first", pytest.param("late-monkey", marks=pytest.mark.slow)]
-)
+shim_modes = pytest.mark.parametrize("mode", ["patch-first", "kazoo-first", "late-monkey"])
 
 
 @pytest.fixture(scope="module")
@@ -49,35 +48,40 @@ def results(
     return run_suites(["vanilla", *sorted(modes)], announce)
 
 
-def expect_nothing(complaint: str) -> None:
-    """Fail with the whole complaint: an assertion would cut it short."""
-    if complaint:
-        pytest.fail(complaint, pytrace=False)
+def expect_nothing(mode: str, complaint: str, alone: Result | None = None) -> None:
+    """Fail with the whole complaint, which an assertion would cut short, what matters first."""
+    if not complaint:
+        return
+    if alone is not None and alone.broken():
+        complaint = f"{complaint}\nkazoo alone failed as well: {alone.broken()}"
+        mode = f"kazoo alone failed as well, so that this tells little; {mode}"
+    pytest.fail(f"{mode}: {complaint}", pytrace=False)
 
 
 def test_kazoo_passes_alone(results: dict[str, Result]) -> None:
-    expect_nothing(results["vanilla"].problem or results["vanilla"].broken())
+    expect_nothing("kazoo alone, without this package", results["vanilla"].broken())
 
 
 @shim_modes
 def test_no_test_fails(results: dict[str, Result], mode: str) -> None:
-    expect_nothing(results[mode].problem or results[mode].broken())
+    expect_nothing(mode, results[mode].broken(), results["vanilla"])
 
 
 @shim_modes
 def test_every_test_ends_as_in_kazoo_alone(results: dict[str, Result], mode: str) -> None:
-    expect_nothing(results[mode].differences(results["vanilla"]))
+    expect_nothing(mode, results[mode].differences(results["vanilla"]), results["vanilla"])
 
 
 @shim_modes
 def test_every_client_ran_on_the_shim(results: dict[str, Result], mode: str) -> None:
+    expect_nothing(mode, results[mode].problem)
     assert list(results[mode].default_handlers) == [OUR_HANDLER]
     assert results[mode].default_handlers[OUR_HANDLER] > 100
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["no-monkey"])
 def test_tls_sasl_and_read_only_without_monkey_patching(
-    announce: Callable[[str], None], own_servers: None
+    results: dict[str, Result], mode: str
 ) -> None:
     """kazoo's tests of TLS, SASL and read-only sessions pass in a process not monkey patched.
 
@@ -90,8 +94,8 @@ def test_tls_sasl_and_read_only_without_monkey_patching(
     tests with Kerberos (TestSASLGSSAPIAuthentication) want a realm, and are skipped as in
     kazoo alone.
     """
-    result = run_suites(["no-monkey"], announce)["no-monkey"]
-    expect_nothing(result.problem or result.broken())
+    result = results[mode]
+    expect_nothing(mode, result.broken(), results["vanilla"])
     assert list(result.default_handlers) == [OUR_HANDLER]
     kinds = {test: outcome.kind for test, outcome in result.outcomes.items()}
     passed = {

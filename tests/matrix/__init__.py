@@ -35,7 +35,7 @@ class Cell(NamedTuple):
 
 LEVELS: Final = Cell._make(
     [
-        ("3.10", "3.11", "3.12", "3.13"),
+        ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15"),
         ("2.8.0", "2.9.0", "2.10.0", "2.11.0"),
         ("23.9.1", "24.11.1", "25.9.1", "26.9.0"),
         ("1.16.0", "1.17.3", "2.5.2"),
@@ -44,10 +44,18 @@ LEVELS: Final = Cell._make(
 )._asdict()
 """The versions of each thing, oldest first."""
 
+_WHEEL_FOR_3_14: Final = "the first gevent with a wheel for CPython 3.14 is 25.8.1"
+_WHEEL_FOR_3_15: Final = "the first gevent with a wheel for CPython 3.15 is 26.5.0"
+
 IMPOSSIBLE: Final = {
     frozenset({("python", "3.13"), ("gevent", "23.9.1")}): (
         "the first gevent with a wheel for CPython 3.13 is 24.10.1"
     ),
+    frozenset({("python", "3.14"), ("gevent", "23.9.1")}): _WHEEL_FOR_3_14,
+    frozenset({("python", "3.14"), ("gevent", "24.11.1")}): _WHEEL_FOR_3_14,
+    frozenset({("python", "3.15"), ("gevent", "23.9.1")}): _WHEEL_FOR_3_15,
+    frozenset({("python", "3.15"), ("gevent", "24.11.1")}): _WHEEL_FOR_3_15,
+    frozenset({("python", "3.15"), ("gevent", "25.9.1")}): _WHEEL_FOR_3_15,
     frozenset({("gevent", "23.9.1"), ("gunicorn", "27.0.1")}): (
         "gunicorn's gevent worker asks for gevent 24.10.1 or newer"
     ),
@@ -74,6 +82,14 @@ CELLS: Final = tuple(
     3.13 2.9.0  24.11.1 1.16.0 27.0.1
     3.13 2.10.0 25.9.1  1.17.3 21.2.0
     3.13 2.11.0 26.9.0  2.5.2  27.0.1
+    3.14 2.8.0  25.9.1  1.16.0 21.2.0
+    3.14 2.9.0  26.9.0  1.17.3 23.0.0
+    3.14 2.10.0 25.9.1  2.5.2  27.0.1
+    3.14 2.11.0 26.9.0  2.5.2  27.0.1
+    3.15 2.8.0  26.9.0  1.16.0 21.2.0
+    3.15 2.9.0  26.9.0  1.17.3 23.0.0
+    3.15 2.10.0 26.9.0  1.16.0 27.0.1
+    3.15 2.11.0 26.9.0  2.5.2  27.0.1
     """.strip().splitlines()
 )
 

@@ -104,14 +104,14 @@ class Gunicorn:
 
     def get(self) -> Answer:
         """Make one request."""
-        with urllib.request.urlopen(self.url, timeout=10) as response:
+        with urllib.request.urlopen(self.url, timeout=60) as response:
             answer: Answer = json.load(response)
             return answer
 
     def answers_of_workers(
         self,
         wanted: Callable[[dict[int, Answer]], bool],
-        timeout: float = 30.0,
+        timeout: float = 120.0,
         key: str = "pid",
         seen: list[Answer] | None = None,
     ) -> dict[int, Answer]:
@@ -138,5 +138,5 @@ class Gunicorn:
         """Stop gracefully; return how many seconds that took."""
         begin = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(timeout=30) == 0, self.log
+        assert self._process.wait(timeout=300) == 0, self.log
         return time.monotonic() - begin

@@ -52,7 +52,7 @@ class Program:
         whole, _, _ = self.output.rpartition("\n")
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
-    def wait_for(self, wanted: Callable[[str], bool], timeout: float = 30.0) -> None:
+    def wait_for(self, wanted: Callable[[str], bool], timeout: float = 300.0) -> None:
         """Wait until the output is as wanted."""
 
         def is_as_wanted() -> bool:
@@ -64,4 +64,4 @@ class Program:
     def end(self, number: int) -> int:
         """Send a signal, and return the status with which the program ends."""
         self._process.send_signal(number)
-        return self._process.wait(timeout=30)
+        return self._process.wait(timeout=300)

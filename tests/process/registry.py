@@ -21,7 +21,7 @@ EXAMPLE = ROOT / "examples" / "registry"
 MEMBERS = "/example-registry/members"
 
 # A session of the example lasts 4 s; the rest is for a busy machine.
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def serving(
 
 def page(server: Gunicorn) -> str:
     """Return what a browser without scripts shows."""
-    with urllib.request.urlopen(server.url, timeout=10) as response:
+    with urllib.request.urlopen(server.url, timeout=60) as response:
         return str(response.read().decode())
 
 
@@ -90,7 +90,7 @@ class Streams:
         self._selector.close()
 
     def _open(self) -> None:
-        connection = socket.create_connection(self._address, timeout=10)
+        connection = socket.create_connection(self._address, timeout=60)
         connection.sendall(b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n")
         self._selector.register(connection, selectors.EVENT_READ)
         self._received[connection] = b""

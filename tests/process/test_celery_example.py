@@ -36,7 +36,7 @@ def _results(pool: tuple[str, ...], tmp_path: Path, hosts: str) -> list[dict[str
     with worker:
         worker.wait_for(lambda output: " ready." in output, timeout=60)
         try:
-            answer = run_python(SEND, env=env, timeout=90)
+            answer = run_python(SEND, env=env, timeout=500)
         except AssertionError as error:
             raise AssertionError(f"{error}\n--- worker ---\n{worker.output}") from None
         assert worker.end(signal.SIGTERM) == 0, worker.output

@@ -292,7 +292,7 @@ def test_a_waiting_script_dies_of_a_signal_as_under_python(
         background.append(program)
         program.wait_for("ready")
         program.process.send_signal(number)
-        assert program.process.wait(timeout=30) == -number
+        assert program.process.wait(timeout=300) == -number
         assert ("left" in program.output) == (number == signal.SIGINT)
         assert ("KeyboardInterrupt" in program.output) == (number == signal.SIGINT)
         assert "kazoo_gevent_patch" not in program.output
@@ -316,10 +316,10 @@ def test_gunicorn_serves_on_our_handler(
     program = _Background([*RUN, "-m", "gunicorn", *arguments], tmp_path)
     background.append(program)
     program.wait_for("Listening at")
-    with urllib.request.urlopen(f"http://{bind}/", timeout=30) as response:
+    with urllib.request.urlopen(f"http://{bind}/", timeout=120) as response:
         assert response.read() == b"kazoo_gevent_patch.handler.sequential"
     program.process.send_signal(signal.SIGTERM)
-    assert program.process.wait(timeout=40) == 0, program.output
+    assert program.process.wait(timeout=300) == 0, program.output
     assert "Traceback" not in program.output
 
 
@@ -356,4 +356,4 @@ def test_a_celery_worker_runs_its_tasks_on_our_handler(
     assert sent.returncode == 0, sent.stderr
     program.wait_for("done on kazoo_gevent_patch.handler.sequential")
     program.process.send_signal(signal.SIGTERM)
-    assert program.process.wait(timeout=40) == 0, program.output
+    assert program.process.wait(timeout=300) == 0, program.output

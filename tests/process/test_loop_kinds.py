@@ -56,5 +56,5 @@ def test_a_client_runs_on_other_kinds_of_event_loop(
 ) -> None:
     """Many requests, large ones, a lock, time-outs, a native thread and a fork."""
     program = PROGRAM.format(hosts=zookeeper_hosts + chroot, module=LOOPS[kind])
-    done = run_python(program, env={"GEVENT_LOOP": kind}, timeout=60)
+    done = run_python(program, env={"GEVENT_LOOP": kind})
     assert "Traceback" not in done.stderr, done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT, run_python
+from tests.temporary import users_environment
 
 NAME = "kazoo_gevent_patch"
 
@@ -21,13 +22,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (ROOT / ".git").exists():
         pytest.skip("compares with what git tracks, and this is no repository")
     directory = tmp_path_factory.mktemp("built")
-    run_python(["-m", "build", "--outdir", str(directory), str(ROOT)], timeout=110)
+    run_python(
+        ["-m", "build", "--outdir", str(directory), str(ROOT)], users_environment(), timeout=500
+    )
     return directory
 
 
 def tracked(*paths: str) -> set[str]:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *paths]
-    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        command, cwd=ROOT, env=users_environment(), check=True, capture_output=True, text=True
+    )
     return {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
 
 

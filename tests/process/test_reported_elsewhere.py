@@ -164,13 +164,13 @@ def test_kazoo_505_and_793_no_private_name_of_gevent_is_used() -> None:
     package = Path(kazoo_gevent_patch.__file__).parent
     used = {
         (path.name, name)
-        for path in package.glob("*.py")
+        for path in package.rglob("*.py")
         for name in names(ast.parse(path.read_text()))
         if name.partition(".")[0] == "gevent"
     }
-    assert ("handler.py", "gevent.hub.Hub") in used
+    assert ("greenlets.py", "gevent.hub.Hub") in used
     private = {use for use in used if PRIVATE.match(use[1]) or use[1] in NOT_PUBLIC}
-    assert private == {("waiting.py", "gevent._hub_local.get_hub_if_exists")}
+    assert private == {("hubs.py", "gevent._hub_local.get_hub_if_exists")}
 
 
 @pytest.mark.parametrize(

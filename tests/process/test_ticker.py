@@ -20,7 +20,7 @@ from tests.zookeeper.tls import Authority, tls_config
 LONGEST_GAP = 0.25
 # A loop that is blocked stands still every time; a machine that is busy does not take the
 # processor from this process every time.
-TRIES = 3
+TRIES = 10
 LARGE = 5_000_000
 
 PROGRAM = """

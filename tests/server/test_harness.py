@@ -137,10 +137,12 @@ def test_nothing_is_left_of_a_closed_server() -> None:
     assert not home.exists()
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_of_a_test_run_that_is_ended(
-    number: signal.Signals, tmp_path: Path
+    number: signal.Signals, workers: int, tmp_path: Path
 ) -> None:
+    """No server and no temporary file, be it killed; in the home folder nothing is ever put."""
     pid_file = tmp_path / "pid"
     test = tmp_path / "test_hang.py"
     test.write_text(
@@ -148,20 +150,30 @@ def test_nothing_is_left_of_a_test_run_that_is_ended(
 import time
 from pathlib import Path
 
-def test_hang(zk_server):
+def test_hang(zk_server, tmp_path):
+    (tmp_path / "file").touch()
     Path({str(pid_file)!r}).write_text(str(zk_server.pid))
-    time.sleep(60)
+    time.sleep(600)
 """
     )
-    pytest_run = ["-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider"]
-    # A killed run cannot remove its servers' data.
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    process = subprocess.Popen([sys.executable, *pytest_run, str(test)], cwd=ROOT, env=environment)
+    places = {"TMPDIR": tmp_path / "temporary", "HOME": tmp_path / "home"}
+    for place in places.values():
+        place.mkdir()
+    pytest_run = ["-m", "pytest", "-q", "-n", str(workers), "-p", "tests.conftest"]
+    process = subprocess.Popen(
+        [sys.executable, *pytest_run, "-p", "no:cacheprovider", str(test)],
+        cwd=ROOT,
+        env={**os.environ, **{name: str(place) for name, place in places.items()}},
+    )
     try:
-        pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), timeout=30.0))
+        pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text()))
         process.send_signal(number)
-        process.wait(20)
+        process.wait(60)
         wait_until(lambda: not is_alive(pid), message="the server outlived the test run")
+        wait_until(
+            lambda: not any(any(place.iterdir()) for place in places.values()),
+            message=lambda: str([str(path) for path in tmp_path.rglob("*")]),
+        )
     finally:
         process.kill()
         process.wait()

@@ -70,6 +70,7 @@ def wait_for_state(client: KazooClient, state: str) -> None:
     wait_for(client, lambda: client.client_state == state)
 
 
+@pytest.mark.needs_zookeeper("3.5.1")  # the first that knows include_data
 def test_a_chroot_shows_in_no_path(
     make_client: MakeClient, zookeeper_hosts: str, chroot: str
 ) -> None:
@@ -225,6 +226,7 @@ def test_a_reader_writes_when_the_quorum_is_back(
         assert client.retry(client.create, path, ephemeral=True) == path
 
 
+@pytest.mark.needs_zookeeper("3.5.3")  # the first whose reconfig() has to be switched on
 def test_a_server_leaves_and_joins(make_client: MakeClient, ensemble: Ensemble) -> None:
     """reconfig by the superuser: the answer and the watched node tell the new configuration."""
     leaver = ensemble.followers()[-1]
@@ -248,6 +250,7 @@ def test_a_server_leaves_and_joins(make_client: MakeClient, ensemble: Ensemble) 
     wait_for(client, lambda: leaver.mode() == "follower")
 
 
+@pytest.mark.needs_zookeeper("3.5.3")
 def test_a_reconfiguration_that_is_refused(make_client: MakeClient, ensemble: Ensemble) -> None:
     """Of anybody else, of a version that is not the current one, of nonsense."""
     change = {"joining": None, "leaving": "99", "new_members": None}

@@ -25,6 +25,8 @@ from tests.zookeeper import ZooKeeper
 from tests.zookeeper.server import HOST
 from tests.zookeeper.tls import Authority, tls_config
 
+pytestmark = pytest.mark.needs_zookeeper("3.5.1")  # the first that speaks TLS
+
 _PASSWORD = "of the key"
 _LARGE = 5_000_000
 _TIMEOUT = 10.0

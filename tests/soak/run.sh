@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/setup.sh
 
+own_temporary_folder
+
 # It kills servers, so those of ZK_HOSTS are of no use to it.
 unset ZK_HOSTS
 ensure_zookeeper

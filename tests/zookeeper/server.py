@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,8 +18,8 @@ from tests.ports import free_block
 from tests.zookeeper.debian import class_path
 
 HOST = "127.0.0.1"
-START_TIMEOUT = 30.0
-_STOP_TIMEOUT = 10.0
+START_TIMEOUT = 120.0
+_STOP_TIMEOUT = 60.0
 _ANSWER_TIMEOUT = 5.0
 # A server that is just coming up can lose a question.
 _EARLY_ANSWER_TIMEOUT = 0.5
@@ -189,10 +190,7 @@ class ZooKeeper:
 
     def four_letter(self, word: str, timeout: float = _ANSWER_TIMEOUT) -> str:
         """Return the server's answer to a four-letter word such as `mntr`."""
-        with socket.create_connection((HOST, self._port), timeout) as connection:
-            connection.sendall(word.encode())
-            with connection.makefile("rb") as answer:
-                return answer.read().decode()
+        return _four_letter((HOST, self._port), word, timeout)
 
     def mode(self) -> str:
         """Return `standalone`, `leader` or `follower`; the empty string when it serves nobody."""
@@ -220,3 +218,21 @@ class ZooKeeper:
         error = PortTakenError if "Address already in use" in log else StartError
         tail = "\n".join(log.splitlines()[-_LOG_TAIL_LINES:])
         return error(f"ZooKeeper on {self.hosts} did not come up; the end of its log:\n{tail}")
+
+
+def reported_version(hosts: str) -> str:
+    """Return the version that the first server of a connect string says it has."""
+    host, _, port = hosts.partition("/")[0].split(",")[0].rpartition(":")
+    # `srvr` is the one word that every server answers, unless it was told otherwise.
+    answer = _four_letter((host, int(port)), "srvr", _ANSWER_TIMEOUT)
+    match = re.search(r"version: (\d+\.\d+\.\d+)", answer)
+    if match is None:
+        raise RuntimeError(f"{host}:{port} does not tell its version: {answer!r}")
+    return match[1]
+
+
+def _four_letter(address: tuple[str, int], word: str, timeout: float) -> str:
+    with socket.create_connection(address, timeout) as connection:
+        connection.sendall(word.encode())
+        with connection.makefile("rb") as answer:
+            return answer.read().decode()

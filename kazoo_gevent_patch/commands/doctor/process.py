@@ -19,6 +19,7 @@ from kazoo_gevent_patch.patching.versions import (
     TESTED,
     beyond_tested,
     installed,
+    is_free_threaded,
     versions,
 )
 from kazoo_gevent_patch.settings.environment import PATCH, VARIABLES, keeping
@@ -56,9 +57,15 @@ def _versions() -> Iterator[_Line]:
         if beyond == "older":
             yield Level.problem, f"{text} is older", f"upgrade {name}"
         elif beyond:
-            yield Level.warning, f"{text} is newer", f"test your program, or use {name} {tested}"
+            yield Level.ok, f"{text} is newer than tested, no trouble known", ""
         else:
             yield Level.ok, text, ""
+    if is_free_threaded():
+        yield (
+            Level.problem,
+            "this Python is a free-threaded build, which gevent does not support",
+            "use the ordinary build of the same version",
+        )
 
 
 def _environment() -> Iterator[_Line]:

@@ -115,9 +115,9 @@ def test_who_is_killed_while_it_waits_leaves_the_line() -> None:
 
 def test_it_says_who_holds_it() -> None:
     """The holder and its hub, also right after it was handed on."""
-    lock = Lock()
+    hub, lock = get_hub(), Lock()
     lock.acquire()
-    assert (lock.holder, lock.holder_hub) == (getcurrent(), get_hub())
+    assert (lock.holder, lock.holder_hub) == (getcurrent(), hub)
 
 
 def test_a_release_between_the_look_and_the_wait_is_seen() -> None:

@@ -106,7 +106,7 @@ def test_sessions_from_seeds_end_and_go_on(caplog: pytest.LogCaptureFixture) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_many_sessions_from_seeds_end_and_go_on(caplog: pytest.LogCaptureFixture) -> None:
     """The same for 10,000 seeds."""
     play_seeds(CASES, caplog)
