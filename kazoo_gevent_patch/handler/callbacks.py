@@ -166,7 +166,7 @@ class CallbackQueue:
         try:
             self._run_callbacks()
             while self._is_kept(worker):
-                self._waiting.wait(self._has_news, home=self._hub)
+                self._waiting.wait(self._has_news, None, self._hub)
                 self._run_callbacks()
         finally:
             if self._worker is worker:
