@@ -69,10 +69,10 @@ class DescriptorEvents:
         for watcher in self._watchers.values():
             watcher.close()
         self._watchers.clear()
+        self._rings = inf
         if self._timer is not None:
             self._timer.close()
             self._timer = None
-            self._rings = inf
 
     def end_wait(self) -> None:
         """Have the greenlet that waits, if there is one, go on as if it could read."""
