@@ -16,7 +16,7 @@ from gevent.hub import Hub
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.loop.hubs import call_in_hub, hub_of_this_thread, is_own_thread
 from kazoo_gevent_patch.loop.signals import runs_callbacks
-from kazoo_gevent_patch.loop.waiting import TimeSlice, WaitingList
+from kazoo_gevent_patch.loop.waiting import TimeSlice, WaitingList, resumed
 from kazoo_gevent_patch.stalls import watch as stalls
 from kazoo_gevent_patch.wire.selector import Selector
 
@@ -180,7 +180,7 @@ class CallbackQueue:
         try:
             self._run_callbacks(worker)
             while self._is_kept(worker):
-                self._waiting.wait(self._has_news, home=self._hub)
+                self._waiting.wait(self._has_news, None, self._hub)
                 self._run_callbacks(worker)
         finally:
             if self._worker is worker:
@@ -206,7 +206,7 @@ class CallbackQueue:
             began = perf_counter()
             callback = self._run_one()
             if time_slice.is_over():
-                stalls.note(callback, began)
+                stalls.note(callback, max(began, resumed[0]))
                 time_slice.give_way()
 
     def _run_one(self) -> Callable[[], object]:

@@ -65,7 +65,7 @@ class Lock:
         place = new_place()
         place.ticket = [True]
         try:
-            self._waiting.wait(self._hand_over_if_free, timeout, place=place)
+            self._waiting.wait_in(place, self._hand_over_if_free, timeout)
         except BaseException:
             if not took_ticket(place):
                 self._hand_over()

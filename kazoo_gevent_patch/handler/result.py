@@ -200,7 +200,7 @@ class AsyncResult(_GeventAsyncResult):
                 "which a signal has interrupted; use client.handler.spawn(function) or, for a "
                 "signal, gevent.signal_handler"
             )
-        self._list().wait(self.ready, timeout, home=handler.home)
+        self._list().wait(self.ready, timeout, handler.home)
 
     def rawlink(self, callback: _Callback) -> None:
         """Have ``callback`` called with this instance when it is ready, now if it is.
@@ -239,9 +239,10 @@ class AsyncResult(_GeventAsyncResult):
     def _notify(self, linked: WaitingList) -> None:
         """Wake all that wait and hand the callbacks over, each once."""
         for link in tuple(linked):
-            if type(link) is Place or type(link) is ThreadPlace:
+            kind = type(link)
+            if kind is Place or kind is ThreadPlace:
                 link.wake()  # its greenlet or thread takes it out
-            elif type(link) is Link:
+            elif kind is Link:
                 linked.wake(link, self)
             else:
                 self._call_back(linked, link)
@@ -250,12 +251,13 @@ class AsyncResult(_GeventAsyncResult):
         """Take the callback out and have it run, in one step that nothing interrupts."""
         handler, call = self._handler, partial(callback, self)
         assert handler is not None  # else it would have been a Link
-        is_step = is_continuation(callback)
-        queue = None if is_step else handler.completion_queue
-        with suppress(ValueError):  # whatever took it out sees to it
+        queue = None if is_continuation(callback) else handler.completion_queue
+        try:
             atomically(
                 partial(linked.remove, callback), call if queue is None else queue.adding(call)
             )
+        except ValueError:
+            return  # whatever took it out sees to it
         if queue is not None:
             queue.wake()
             if not handler.running:

@@ -22,11 +22,11 @@ Each method is safe in any greenlet and in any native thread: ``list.append``, `
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from operator import methodcaller
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
@@ -51,9 +51,13 @@ FAR_OFF: Final = 10 * 365 * 86400.0
 SLICE: Final = 0.001
 """Seconds that a greenlet may go on without letting the event loop run."""
 
+resumed: Final = [0.0]
+"""When a greenlet, or a thread, last went on after a wait in a list, by ``perf_counter``."""
+
 _native_lock = get_original("_thread", "allocate_lock")
 _exhaust: Final = deque[object](maxlen=0).extend
-_call: Final = methodcaller("__call__")
+# Python has operator.call since 3.11.
+_call: Final = getattr(operator, "call", operator.methodcaller("__call__"))
 
 
 def atomically(*steps: Callable[[], object]) -> None:
@@ -79,7 +83,8 @@ class Place(Waiter):
 
     __slots__ = ("thread", "ticket")
 
-    thread: NativeThread
+    thread: NativeThread | None
+    """The thread of the event loop; None if that goes on as long as the greenlet waits."""
     ticket: list[bool]
 
     def wake(self, news: object = True) -> None:
@@ -93,7 +98,7 @@ class Place(Waiter):
     def is_living(self) -> bool:
         """Return whether the greenlet's event loop may still run."""
         loop: Any = self.hub.loop
-        return loop is not None and not self.thread.ended
+        return loop is not None and (self.thread is None or not self.thread.ended)
 
     def hand_over(self) -> bool:
         """Wake the greenlet and take its ticket; return False if there is no ticket."""
@@ -102,10 +107,13 @@ class Place(Waiter):
     def wait(self, timeout: float | None) -> Any:
         """Wait until the place is woken, at most ``timeout`` seconds, and return the news.
 
-        Returns False on time-out. None waits for ever, with a timer all the same: without one
-        gevent takes it for a wait that never ends (``LoopExit``) where the thread's event loop has
-        nothing else to wait for, and the news may come from another thread.
+        Returns False on time-out. None waits for ever, with a timer all the same, unless the event
+        loop goes on in any case: without one gevent takes it for a wait that never ends
+        (``LoopExit``) where the loop has nothing else to wait for, and the news may come from
+        another thread.
         """
+        if timeout is None and self.thread is None:
+            return self.get()
         timer = self.hub.loop.timer(FAR_OFF if timeout is None else max(timeout, 0))
         try:
             timer.start(self.switch, False, update=True)
@@ -177,14 +185,13 @@ AnyPlace: TypeAlias = "Place | ThreadPlace | Link"
 def new_place(home: Hub | None = None) -> Place | ThreadPlace:
     """Return a place for the caller. Raises ``CannotWaitError`` in the event loop itself.
 
-    In the ``home`` hub, whose event loop goes on, the place needs no record of its thread.
+    ``home`` is the hub whose event loop goes on, if there is one.
     """
     hub = hub_to_wait_in()
     if hub is None:
         return ThreadPlace()
     place = Place(hub)
-    if hub is not home:
-        place.thread = this_thread()
+    place.thread = None if hub is home else this_thread()
     return place
 
 
@@ -197,30 +204,30 @@ class WaitingList(list[Any]):
         self,
         is_over: Callable[[], object],
         timeout: float | None = None,
-        *,
         home: Hub | None = None,
-        place: Place | ThreadPlace | None = None,
     ) -> Any:
         """Wait until the caller is woken, and return the news; False if nothing woke it.
 
         ``is_over`` says whether there is nothing to wait for any more; it is asked once, after the
         caller joined the list. ``timeout`` is in seconds, None is for ever. In the ``home`` hub
-        that needs no timer: the loop has something else to wait for. ``place`` is one that
-        something else may wake as well. Raises ``CannotWaitError`` in the event loop itself,
-        unless the time-out is zero or less: that waits for nothing.
+        that needs no timer: the loop has something else to wait for. Raises ``CannotWaitError``
+        in the event loop itself, unless the time-out is zero or less: that waits for nothing.
         """
-        if place is None:
-            if timeout is not None and timeout <= 0 and getcurrent() is hub_of_this_thread():
-                return False
-            place = new_place(home)
+        if timeout is not None and timeout <= 0 and getcurrent() is hub_of_this_thread():
+            return False
+        news = self.wait_in(new_place(home), is_over, timeout)
+        resumed[0] = perf_counter()
+        return news
+
+    def wait_in(
+        self, place: Place | ThreadPlace, is_over: Callable[[], object], timeout: float | None
+    ) -> Any:
+        """Do what ``wait`` does, in a place of the caller's, which others may wake as well."""
         try:
             self.append(place)
             if is_over():
                 return False
-            if timeout is None and type(place) is Place and place.hub is home:
-                news = place.get()
-            else:
-                news = place.wait(timeout)
+            news = place.wait(timeout)
         finally:
             if self:
                 try:
@@ -250,7 +257,11 @@ class WaitingList(list[Any]):
         """Wake each place that is in the list now."""
         # A copy, so that a place that is woken and joins again at once does not keep this busy.
         for place in tuple(self):
-            self.wake(place, news)
+            place.wake(news)
+            try:
+                self.remove(place)
+            except ValueError:
+                pass  # it has left by itself
 
     def wake_first(self) -> None:
         """Wake the first place whose greenlet or thread may still go on."""

@@ -303,11 +303,11 @@ class Connection:
             self.flush()
         return not self.full
 
-    def wait(self, events: int, deadline: float, channel: WakeReader | None) -> bool:
+    def wait(self, events: int, deadline: float, channel: WakeReader) -> int:
         """Wait until there is room for what waits to be sent; with ``READ``, for a reply too.
 
         ``events`` is that or 0. The deadline (by the monotonic clock), a byte in the channel,
-        and a false alarm also end the wait. Returns whether the connection is ``ready``.
+        and a false alarm also end the wait. Returns 0 for these, else what happened.
         """
         if self.behind or not events:
             events |= WRITE
@@ -315,7 +315,7 @@ class Connection:
         # An event that is neither (an error in the loop) is for recv to tell.
         if happened and happened != WRITE:
             self.ready = True
-        return self.ready
+        return happened
 
 
 def _of_the_socket(name: str) -> property:

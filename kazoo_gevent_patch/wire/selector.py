@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from math import inf
 from select import POLLIN, POLLNVAL, POLLOUT
 from time import monotonic, perf_counter
@@ -15,7 +15,7 @@ from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
 from kazoo_gevent_patch.loop.waiting import SLICE, TimeSlice
 from kazoo_gevent_patch.wire.connection import Connection
 from kazoo_gevent_patch.wire.descriptor import READ
-from kazoo_gevent_patch.wire.wake_channel import WakeReader
+from kazoo_gevent_patch.wire.wake_channel import SILENT, WakeReader
 
 Ready = tuple[list[Any], list[Any], list[Any]]
 
@@ -84,42 +84,39 @@ class Selector:
             return ([channel] if channel.readable() else []), [], []
         self.greenlet = getcurrent()
         deadline = inf if timeout is None else monotonic() + timeout
-        return self._select_own(rlist, wlist, connection, channel, deadline)
+        return self._select_own(rlist, wlist, connection, channel or SILENT, deadline)
 
     def _select_own(
         self,
         rlist: Sequence[Any],
         wlist: Sequence[Any],
         connection: Connection,
-        channel: WakeReader | None,
+        channel: WakeReader,
         deadline: float,
     ) -> Ready:
         if perf_counter() >= self.slice.ends:
             self._let_others_run(connection)
-        requests: Sized = () if channel is None else channel.bytes
-        expired = False
+        requests, client, expired = channel.bytes, channel.client, False
         while True:
-            if not requests and connection.behind:
-                connection.flush()  # no further request is about to join those that wait
-            if wlist or expired:
-                # The timer may have come before news that the event loop had as well.
-                connection.look()
-            if channel is not None and not requests:
-                client = channel.client
+            if not requests:
+                if connection.behind:
+                    connection.flush()  # no further request is about to join those that wait
                 if client is not None and client._queue:
                     # Its byte was never sent, or is about to be by another thread. That is then
                     # one too many, which kazoo takes when it finds no request.
-                    channel.bytes.append(0)
-            if requests or connection.ready or wlist or expired:
-                readable: list[Any] = [connection] if connection.ready and rlist else []
-                if requests:
-                    readable.append(channel)
-                writable = wlist if wlist and connection.writable() else ()
-                if readable or writable or expired:
-                    return readable, list(writable), []
-            connection.wait(READ if rlist else 0, deadline, channel)
+                    requests.append(0)
+            if wlist or expired:
+                # The timer may have come before news that the event loop had as well.
+                connection.look()
+            readable: list[Any] = [connection] if connection.ready and rlist else []
+            if requests:
+                readable.append(channel)
+            writable = list(wlist) if wlist and connection.writable() else []
+            if readable or writable or expired:
+                return readable, writable, []
+            happened = connection.wait(READ if rlist else 0, deadline, channel)
             self.slice.ends = perf_counter() + SLICE
-            expired = monotonic() >= deadline
+            expired = not happened and not requests and monotonic() >= deadline
 
     def _let_others_run(self, connection: Connection) -> None:
         connection.flush()

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from kazoo_gevent_patch.loop.waiting import WaitingList
 
@@ -123,3 +123,7 @@ def wake_channel() -> tuple[WakeReader, WakeWriter]:
     """Return the two ends of a new channel, in the order of kazoo's ``create_socket_pair``."""
     channel = _Channel()
     return WakeReader(channel), WakeWriter(channel)
+
+
+SILENT: Final = WakeReader(_Channel())
+"""A channel on which nobody sends."""

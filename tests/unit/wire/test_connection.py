@@ -295,7 +295,7 @@ def test_what_had_no_room_is_sent_while_select_waits(
     while selector.select([], [connection], [], 0)[1]:
         sent += connection.send(b"x" * 1000)
     waiting = gevent.spawn(selector.select, [connection, reader], [], [], kind(30))
-    wait_until(lambda: connection._events._place, sleep=gevent.sleep)
+    wait_until(lambda: connection._events._is_used, sleep=gevent.sleep)
     received = 0
     with gevent.Timeout(10):
         while received < sent:
@@ -419,7 +419,7 @@ def test_two_greenlets_may_not_wait_for_one_connection(selector: Selector, pair:
     """The second gets gevent's error, and the first still its data."""
     connection, peer = pair
     first = gevent.spawn(selector.select, [connection], [], [], 30)
-    wait_until(lambda: connection._events._place, sleep=gevent.sleep)
+    wait_until(lambda: connection._events._is_used, sleep=gevent.sleep)
     with pytest.raises(gevent.exceptions.ConcurrentObjectUseError):
         selector.select([connection], [], [], 5)
     peer.sendall(b"x")
@@ -436,8 +436,7 @@ def test_the_time_out_is_kept_over_false_alarms(
     """A wake-up without anything ready behind it does not look like a time-out."""
     connection, peer = pair
     waiting = gevent.spawn(selector.select, [connection, *others], [], [], 30.0)
-    wait_until(lambda: connection._events._place, sleep=gevent.sleep)
-    assert connection._events._place is not None
+    wait_until(lambda: connection._events._is_used, sleep=gevent.sleep)
     gevent.get_hub().loop.run_callback(connection._events._place.switch, 0)
     gevent.sleep(0.01)  # time for the false alarm to be answered wrongly
     assert not waiting.ready()
@@ -471,7 +470,7 @@ def test_waiting_to_write_does_not_spin_on_what_there_is_to_read(
     waits: list[int] = []
     wait = Connection.wait
 
-    def counted(self: Connection, events: int, *arguments: Any) -> bool:
+    def counted(self: Connection, events: int, *arguments: Any) -> int:
         waits.append(events)
         return wait(self, events, *arguments)
 

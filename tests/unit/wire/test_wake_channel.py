@@ -61,13 +61,13 @@ def test_a_slow_sender_wakes_the_place_that_it_found() -> None:
     first, later = new_place(), new_place()
 
     class Overtaken(WaitingList):
-        def wake(self, place: Any, news: object = True) -> None:
+        def remove(self, place: Any) -> None:
             if place is first:
                 self.clear()
                 reader.recv(1)
                 self.append(later)
                 writer.send(b"y")
-            super().wake(place, news)
+            super().remove(place)
 
     waiting = reader.waiting = reader._channel.waiting = Overtaken()
     waiting.append(first)
