@@ -1,7 +1,7 @@
 """The entry point that gevent calls when it has patched the standard library.
 
 With ``KAZOO_GEVENT_PATCH=1`` in the environment, ``gevent.monkey.patch_all()`` switches the
-patch on, without a line in the program. gunicorn's gevent workers call it by themselves.
+patch on; the program needs no line for it. gunicorn's gevent workers call it by themselves.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 kazoo's recipes clean up after their own errors (``KazooException``). ``GreenletExit``,
 ``gevent.Timeout`` and ``KeyboardInterrupt`` are none: a lock's node would stay for as long as
 the session lives, and lock everybody out, though nobody holds the lock; a member's node would
-count for one who is not there.
+count for a greenlet that is not there.
 
 The recipe is as new at once, with an identity of its own, so that it may be used again; a
 greenlet of its own removes what the old identity left. The exception waits for no server.
@@ -154,7 +154,7 @@ def double_barrier_leave(wrapped: _Call, barrier: Any, args: _Args, kwargs: _Kwa
         raise
     except BaseException:
         if _is_ours(barrier):
-            # Who leaves deletes this one first: it would let the next come in alone.
+            # A member that leaves deletes this one first: it would let the next come in alone.
             _abandon_node(barrier, f"{barrier.path}/ready")
         raise
 

@@ -32,7 +32,7 @@ def session_callback(
     if args[:1] == (KeeperState.CLOSED,) and succession.is_cut_off(client._connection):
         return None  # kazoo's loop says so when it ends; another greenlet takes over
     if client.connected and getcurrent() is client._connection._connection_routine:
-        # Whom a reply woke is in the loop's queue already, and this greenlet goes behind it.
+        # Greenlets that a reply woke are in the loop's queue already; this one goes behind.
         gevent.sleep(0)
     wrapped(*args, **kwargs)
     if client._state == KeeperState.CLOSED:

@@ -1,6 +1,6 @@
 """What a client becomes when the native thread in whose event loop it lives has ended.
 
-Nothing of it ever goes on: whoever waits for it would wait for ever, and the server ends the
+Nothing of it ever goes on: code that waits for it would wait for ever, and the server ends the
 session when it has heard nothing for the session's time-out.
 """
 

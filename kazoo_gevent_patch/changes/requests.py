@@ -5,13 +5,13 @@ if it finds no wake channel, or cannot write to it. The request stays in the que
 session carries it out. Another native thread may get in between at any line: while it runs, the
 client's own thread stops the client and starts it again.
 
-Here a request that is refused is not in the queue any more, and whoever ends a queue fails what is
-in it. No request is left over:
+Here a request that is refused is not in the queue any more, and the code that ends a queue fails
+what is in it. No request is left over:
 
-* Whoever closes the client stores the state first, empties the queue second, and puts a new
-  queue in its place third (``KazooClient._session_callback``). The next session begins with yet
-  another queue, and says that it takes requests when that is in place (``protocol.start``).
-* Whoever queues a request stores it first, and looks at the state and at the queue second. If
+* Code that closes the client stores the state, then empties the queue, and then puts a new queue in
+  its place (``KazooClient._session_callback``). The next session begins with yet another queue, and
+  says that it takes requests when that is in place (``protocol.start``).
+* The caller that queues a request stores it first, and then looks at the state and at the queue. If
   the client is closed by then, or the queue is not the client's any more, the request may have
   come too late for the other to see it, and so the caller empties that queue too.
 * ``popleft`` gives each request to one of them only. The connection greenlet takes from no queue

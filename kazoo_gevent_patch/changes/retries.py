@@ -20,7 +20,7 @@ from kazoo_gevent_patch.loop import hubs
 
 _NATIVE: Final = (
     get_original("time", "sleep"),
-    # The time.sleep of kazoo's import, whoever has patched or unpatched what since.
+    # The time.sleep of kazoo's import, whatever was patched or unpatched since.
     SequentialThreadingHandler.sleep_func,
 )
 """The sleep functions that may stop the event loop."""

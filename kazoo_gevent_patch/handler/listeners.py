@@ -36,7 +36,7 @@ class ListenerQueue:
         self._parked = False
         self._kept = False
         self._caller: Any = None
-        """Who has switched to the greenlet, and waits for it to park."""
+        """The greenlet that has switched to it, and waits for it to park."""
         self._all_ran = Event()
         self._all_ran.set()
 

@@ -38,7 +38,7 @@ STOP_TIMEOUT: Final = 10.0
 """Seconds that ``stop()`` waits for callbacks that have begun or wait for their turn."""
 
 FLOOD: Final = 256
-"""Requests that wait to be sent, from which on whoever issues more gives way in time."""
+"""So many requests may wait to be sent before code that issues more gives way in time."""
 
 PING_TIMEOUT: Final = 2.0
 """Seconds that a read-only session waits for a server to say whether it can write."""
@@ -206,7 +206,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         """Let the event loop run when a greenlet has issued requests for a whole time slice.
 
         A greenlet waits for the outcome of a request, but not if that fails at once: a closed
-        client's do. Who then tries again at once would keep the client from coming back.
+        client's do. Code that then tries again at once would keep the client from coming back.
 
         Here and not where the request is queued: there kazoo would take an exception that
         comes while the greenlet waits (``kill``, ``gevent.Timeout``) for a closed connection

@@ -62,8 +62,8 @@ class Helper:
         self._pauses: list[None] = []
         """One for each fork under way; and one at the interpreter's exit, for good."""
         self._free: list[tuple[()]] = [()]
-        """The arguments of the thread, which are here unless there is one: who takes them out
-        starts it, and it puts them back as the last thing it does."""
+        """The arguments of the thread, which are here unless there is one. The caller that takes
+        them out starts it, and it puts them back as the last thing it does."""
         self._thread_id = 0
         """The kernel's id of the last thread."""
         self._wakes_at = inf
@@ -169,7 +169,10 @@ if sys.version_info[:2] == (3, 13):
             _resume()
 
 else:
-    _after_fork_in_parent = _resume
+
+    def _after_fork_in_parent() -> None:
+        _resume()
+
 
 os.register_at_fork(before=helper.pause, after_in_parent=_after_fork_in_parent)
 atexit.register(helper.pause)

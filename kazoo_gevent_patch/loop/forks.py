@@ -62,8 +62,8 @@ def _make_mark() -> _WipedPage | _ProcessId:
 
 
 mark: Final = _make_mark()
-"""``mark[0]`` is false in a child in which the hooks have not been called yet. For those who
-ask at each request; for all others there is ``was_forked``."""
+"""``mark[0]`` is false in a child in which the hooks have not been called yet. It is for code that
+asks at each request; for all other code there is ``was_forked``."""
 
 
 def was_forked() -> bool:
@@ -105,7 +105,7 @@ _register_at_fork(after_in_child=_after_fork_in_child)
 class ForkSafeLock:
     """A re-entrant lock that nobody else holds at a fork, so that it is free in the child.
 
-    A fork waits for the lock. So whoever holds it must not wait for anything: no import, no other
+    A fork waits for the lock. So the thread that holds it must not wait for anything: no import, no other
     lock, no code of anybody else's. It is a native one, and so no greenlet may be switched to
     while it is held.
     """

@@ -6,11 +6,11 @@ a client, and what its recipes are made of, among native threads. So everything 
 (results, events, locks, queues, callback workers, the connection) waits in a ``WaitingList``:
 
 * A greenlet waits in its event loop. A thread in which gevent was never used waits without one.
-* Code that waits joins the list first and looks at the state second. Code that changes the state
-  does that first and looks at the list second. Whichever way the two interleave, in one thread or
-  in two, either the waker sees the place in the list or the waiter sees the new state: **no
+* Code that waits joins the list first, and then looks at the state. Code that changes the state
+  does that first, and then looks at the list. In whichever way the two interleave, in one thread
+  or in two, either the waker sees the place in the list or the waiter sees the new state: **no
   wake-up is lost**.
-* A waker wakes a place first and takes it out of the list second. A signal handler's exception may
+* A waker wakes a place first, and then takes it out of the list. A signal handler's exception may
   come between the two; then the place is woken once more, which does nothing.
 * Where a place must be told only once (a lock is handed to it, a callback is called), telling it
   and taking its ticket are one step, which nothing can interrupt (``atomically``).

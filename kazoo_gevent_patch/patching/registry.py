@@ -6,7 +6,7 @@ it, before anything is changed. A module that is imported anew later gets its ro
 
 Patching has three steps: import what is needed, decide what to write, write it. The lock is held
 for the last one alone, which reads and writes attributes and does nothing else: no import and no
-code of anybody else ever runs under it, so nobody who holds it can be waiting for anything.
+code of others ever runs under it. So a thread that holds it never waits for anything.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Applied:
 
 
 class Registry:
-    """The state of a patch table, and who has asked for it to be in force.
+    """The state of a patch table, and the requests for it to be in force.
 
     Each request has a key. The last one's options hold; without any, nothing is patched.
     """
@@ -121,7 +121,7 @@ class Registry:
             state = self.watch.look(TRIGGER)
             rows = self._decide() if state is Import.whole else []
             with self._lock:
-                # A thread that imports stores the module first and looks for requests second.
+                # A thread that imports stores the module first, and then looks for requests.
                 # Here it is the other way round, so that one of the two sees the other.
                 came = state is Import.absent and TRIGGER in sys.modules
                 if not came and self._still_fit(rows):

@@ -79,7 +79,7 @@ PATCHES: Final = (
         how="wrap",
         replacement="protocol:connect",
         why="A program that stops the event loop loses its sessions, and nobody tells it why "
-        "(kazoo issues 285 and 286). Tells who keeps them the negotiated time-out.",
+        "(kazoo issues 285 and 286). Tells the helper that keeps them the negotiated time-out.",
     ),
     Patch(
         module="kazoo.client",

@@ -74,7 +74,7 @@ def fork_choice() -> ForkChoice:
 def keep_choice() -> KeepChoice:
     """Return what is chosen for sessions while the event loop stands still.
 
-    What the environment says comes first: it is for those who do not own the code.
+    What the environment says comes first: operators may not own the code.
     """
     chosen = KEEP_SESSIONS.value()
     return _last[0].keep_sessions if chosen is None else chosen

@@ -69,7 +69,7 @@ class Connection:
     loop may stop and go on between any two steps of any method. No heartbeat gets into a message,
     because whenever neither thread is marked as sending, what the socket has taken and ``behind``
     make up whole messages. ``send`` adds a whole message in one step of the interpreter. Each of
-    the two threads sets its own mark first and looks at the other's second, so that at least one
+    the two threads sets its own mark first, and then looks at the other's, so that at least one
     of them sees the other: the helper then gives up, and the loop waits for it. The same marks
     keep a TLS object, which is for one thread at a time, to one of them. There is no lock that an
     interrupted call or a fork could leave held.

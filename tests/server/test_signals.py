@@ -9,6 +9,8 @@ import gevent
 import pytest
 from gevent import get_hub
 from kazoo.client import KazooClient
+from kazoo.protocol.connection import _CONNECTION_DROP
+from kazoo.protocol.states import KazooState
 
 from tests.server.conftest import MakeClient
 from tests.server.lines import Interrupt, Lines
@@ -85,7 +87,56 @@ def callback(zk: KazooClient, other: KazooClient, path: str, lines: Lines) -> tu
     return call, lambda: wait_until(lambda: ran, LIMIT, gevent.sleep)
 
 
-SCENARIOS: Final[tuple[Prepare, ...]] = (get, create, lock, watch, callback)
+def reconnect(zk: KazooClient, other: KazooClient, path: str, lines: Lines) -> tuple[Call, Call]:
+    states: list[str] = []
+    zk.add_listener(states.append)
+
+    def call() -> None:
+        zk._call(_CONNECTION_DROP, zk.handler.async_result())
+        wait_until(lambda: KazooState.CONNECTED in states, LIMIT, gevent.sleep)
+
+    def is_back() -> None:
+        wait_until(lambda: zk.connected, LIMIT, gevent.sleep)
+        zk.remove_listener(states.append)
+
+    return call, is_back
+
+
+def a_client_of_its_own(zk: KazooClient, lines: Lines) -> KazooClient:
+    host, port = zk.hosts[0]
+    client = KazooClient(f"{host}:{port}{zk.chroot}", timeout=20)
+    handler: Any = client.handler
+    setattr(handler, "select", lines.in_greenlet_of(handler.select))  # noqa: B010
+    return client
+
+
+def start(zk: KazooClient, other: KazooClient, path: str, lines: Lines) -> tuple[Call, Call]:
+    client = a_client_of_its_own(zk, lines)
+
+    def serves() -> None:
+        client.start(LIMIT)
+        assert client.get("/")
+        client.stop()
+        client.close()
+
+    return lambda: client.start(LIMIT), serves
+
+
+def stop(zk: KazooClient, other: KazooClient, path: str, lines: Lines) -> tuple[Call, Call]:
+    client = a_client_of_its_own(zk, lines)
+    client.start(LIMIT)
+    client.create(path, ephemeral=True)
+
+    def is_stopped() -> None:
+        client.stop()
+        client.close()
+        assert not client.connected
+        assert not zk.exists(path)
+
+    return client.stop, is_stopped
+
+
+SCENARIOS: Final[tuple[Prepare, ...]] = (get, create, lock, watch, callback, reconnect, start, stop)
 
 
 @pytest.fixture

@@ -1,0 +1,159 @@
+"""Programs under a hail of signals whose handlers raise: no caller hangs and no client ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import run_python
+
+SEEDS = 20
+INTERRUPTS = 1000
+
+PROGRAM = """
+import logging, os, random, signal, sys, threading, time
+PATCHED = {patched}
+if PATCHED:
+    import gevent.monkey; gevent.monkey.patch_all()
+    from kazoo_gevent_patch import patch_all; patch_all()
+    import gevent
+    gevent.get_hub().print_exception = lambda *_: None
+from kazoo.client import KazooClient
+from kazoo.exceptions import KazooException
+
+logging.basicConfig(level=logging.CRITICAL)
+chance = random.Random({seed})
+error = (KeyboardInterrupt, RuntimeError, SystemExit)[{seed} % 3]
+callers, last, ran, stop = 30, {{}}, [0], []
+
+def count(_):
+    ran[0] += 1
+
+def call(number):
+    while not stop:
+        try:
+            result = zk.get_async("/")
+            result.rawlink(count)
+            result.get()
+            last[number] = time.monotonic()
+        except KazooException:
+            time.sleep(0.001)
+
+def go_on(number):
+    # gevent raises it in whichever greenlet of the program runs.
+    while not stop:
+        try:
+            call(number)
+        except error:
+            pass
+
+def alarm(*_):
+    raise error
+
+zk = KazooClient("{hosts}", timeout=30)
+zk.start()
+zk.create("/held-", ephemeral=True, sequence=True)
+session = zk.client_id
+for number in range(callers):
+    threading.Thread(target=go_on, args=(number,), daemon=True).start()
+interrupts = 0
+signal.signal(signal.SIGALRM, alarm)
+while interrupts < {interrupts}:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0002, 0.003))
+        time.sleep(0.05)
+    except error:
+        interrupts += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+
+def all_answered_since(moment):
+    return sum(last.get(number, 0) < moment for number in range(callers))
+
+moment, before, deadline = time.monotonic(), ran[0], time.monotonic() + 30
+while all_answered_since(moment) and time.monotonic() < deadline:
+    time.sleep(0.05)
+print("interrupts", interrupts, "hang", all_answered_since(moment), "client", zk.client_state,
+      "same session", zk.client_id == session, "callbacks run on", ran[0] > before)
+os._exit(0)
+"""
+
+WELL = f"interrupts {INTERRUPTS} hang 0 client CONNECTED same session True callbacks run on True\n"
+
+
+@pytest.mark.parametrize("patched", [True, False], ids=["ours", "default"])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, SEEDS))]
+)
+def test_a_hail_of_interrupts_loses_no_caller_and_no_client(
+    zookeeper_hosts: str, patched: bool, seed: int
+) -> None:
+    """A thousand that the main program catches, in greenlets as in threads."""
+    program = PROGRAM.format(
+        patched=patched, seed=seed, hosts=zookeeper_hosts, interrupts=INTERRUPTS
+    )
+    assert run_python(program, timeout=120).stdout == WELL
+
+
+STOP_IN_A_THREAD = """
+import threading
+import gevent, gevent.monkey
+from kazoo_gevent_patch import patch_all; patch_all()
+from kazoo.client import KazooClient
+from kazoo.exceptions import CancelledError
+
+class Slow(KazooClient):
+    def _safe_close(self):
+        if started:
+            carriers.append(gevent.getcurrent())
+            gevent.sleep(60)
+
+carriers, outcome, started = [], [], []
+zk = Slow("{hosts}")
+zk.start()
+started.append(True)
+
+def stop():
+    try:
+        zk.stop()
+    except CancelledError as error:
+        outcome.append(str(error))
+
+thread = threading.Thread(target=stop)
+thread.start()
+while not carriers:
+    gevent.sleep(0.01)
+carriers[0].kill()
+while thread.is_alive():
+    gevent.sleep(0.01)
+print(outcome)
+"""
+
+
+def test_a_stop_in_a_native_thread_ends_when_its_greenlet_is_killed(zookeeper_hosts: str) -> None:
+    """The thread would wait for ever for what the killed greenlet carried out."""
+    printed = run_python(STOP_IN_A_THREAD.format(hosts=zookeeper_hosts)).stdout
+    assert "was killed; call it again" in printed
+
+
+STOP_IN_DEL = """
+import gevent.monkey; gevent.monkey.patch_all()
+from kazoo_gevent_patch import patch_all; patch_all()
+from kazoo.client import KazooClient
+
+class Owner:
+    def __init__(self):
+        self.zk = KazooClient("{hosts}")
+        self.zk.start()
+        self.circle = self
+
+    def __del__(self):
+        self.zk.stop()
+        self.zk.close()
+
+owner = Owner()
+"""
+
+
+def test_a_stop_in_a_destructor_at_the_interpreters_end_is_silent(zookeeper_hosts: str) -> None:
+    """No greenlet runs so late; gevent says ``greenlet is being finalized``."""
+    assert run_python(STOP_IN_DEL.format(hosts=zookeeper_hosts)).stderr == ""
