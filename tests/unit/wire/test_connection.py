@@ -16,6 +16,7 @@ from gevent import socket
 
 from kazoo_gevent_patch.wire import connection as connection_module
 from kazoo_gevent_patch.wire.connection import Connection
+from kazoo_gevent_patch.wire.descriptor import READ
 from kazoo_gevent_patch.wire.selector import Selector
 from kazoo_gevent_patch.wire.wake_channel import WakeReader, wake_channel
 from tests.support import wait_until
@@ -457,6 +458,16 @@ def test_what_is_there_at_the_deadline_is_seen(
     while perf_counter() < end:
         pass
     assert waiting.get(timeout=5) == ([connection], [], [])
+
+
+def test_a_wake_up_that_comes_when_nobody_waits_is_forgotten(
+    selector: Selector, pair: Pair
+) -> None:
+    """The place is kept: what it was told between two waits is not news for the second one."""
+    connection, _ = pair
+    assert selector.select([connection], [], [], 0.01) == ([], [], [])
+    connection._events._place.switch(READ)
+    assert selector.select([connection], [], [], 0.01) == ([], [], [])
 
 
 def test_waiting_to_write_does_not_spin_on_what_there_is_to_read(
