@@ -61,7 +61,7 @@ def lock_release(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any
 
 
 def acquire_on_entry(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``__enter__`` of ``Lock`` and ``Semaphore``, without a line in which a signal may come.
+    """``__enter__`` of ``Lock`` and ``Semaphore``: no signal comes between its lines.
 
     It would come when the lock is acquired, and before the caller's block begins.
     """

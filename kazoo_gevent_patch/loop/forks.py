@@ -105,9 +105,9 @@ _register_at_fork(after_in_child=_after_fork_in_child)
 class ForkSafeLock:
     """A re-entrant lock that nobody else holds at a fork, so that it is free in the child.
 
-    A fork waits for the lock. So the thread that holds it must not wait for anything: no import, no other
-    lock, no code of anybody else's. It is a native one, and so no greenlet may be switched to
-    while it is held.
+    A fork waits for the lock. So the thread that holds it must not wait for anything: no import,
+    no other lock, no code of anybody else's. It is a native one, and so no greenlet may be
+    switched to while it is held.
     """
 
     def __init__(self) -> None:
