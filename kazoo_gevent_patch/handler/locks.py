@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any, Final
 
 from gevent import getcurrent
 from gevent.monkey import get_original
 
+from kazoo_gevent_patch.loop.forks import notice_fork
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
-from kazoo_gevent_patch.loop.waiting import WaitingList, new_place, took_ticket
+from kazoo_gevent_patch.loop.waiting import Place, ThreadPlace, WaitingList, new_place
 
 _native_lock: Final = get_original("_thread", "allocate_lock")
 
@@ -26,15 +28,17 @@ def _check(blocking: bool, timeout: float | None) -> None:
 class Lock:
     """A lock with the signature and the errors of ``threading.Lock``.
 
-    May be shared by greenlets of any event loop and by native threads. The code that waits
-    longest gets it next, from the hands of the code that releases it: it is not free in between.
+    May be shared by greenlets of any event loop and by native threads. In one thread the code that
+    waits longest gets it next, and new code does not overtake what waits. Between threads the first
+    whose event loop runs gets it: a lock that was handed to a greenlet whose loop computes would
+    keep all other threads waiting.
 
-    * The native lock is locked exactly while the lock is held, or handed over. It is only ever
-      tried, never waited for.
-    * A place in the list has a ticket. Handing the lock over takes the ticket and wakes the place,
-      in one step; code that stops waiting takes its own ticket. Whichever is first decides.
-    * Code that is handed the lock and is killed, or times out, in that very moment has it: killed,
-      it hands the lock on; timed out, it has acquired the lock in time.
+    * The native lock is locked exactly while the lock is held. It is only ever tried, never waited
+      for.
+    * ``release`` sets the native lock free first, and then wakes the first place of each thread. A
+      place that is woken in vain stays where it is in the list.
+    * Code that stops waiting while the lock is free (it was killed, or timed out) wakes the first
+      places again. So the lock is never free while code that could take it sleeps.
     """
 
     __slots__ = ("__weakref__", "_native", "_waiting", "holder", "holder_hub")
@@ -50,8 +54,8 @@ class Lock:
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
         _check(blocking, timeout)
-        # Code that finds it free may not overtake what waits: the lock is about to be handed over.
-        acquired = not self._waiting and self._native.acquire(False)
+        # Code that finds it free may not overtake what waits.
+        acquired = not self._first_places() and self._native.acquire(False)
         if not acquired and blocking:
             acquired = self._wait(None if timeout == -1 else timeout)
         if acquired:
@@ -63,39 +67,52 @@ class Lock:
         if timeout is not None and timeout <= 0 and getcurrent() is hub_of_this_thread():
             return False
         place = new_place()
-        place.ticket = [True]
+        deadline = None if timeout is None else monotonic() + timeout
+        acquired = False
         try:
-            self._waiting.wait_in(place, self._hand_over_if_free, timeout)
-        except BaseException:
-            if not took_ticket(place):
-                self._hand_over()
-            raise
-        return not took_ticket(place)
+            self._waiting.append(place)
+            while not (acquired := self._is_for(place)):
+                remaining = None if deadline is None else deadline - monotonic()
+                woken = place.wait(remaining)
+                notice_fork()
+                if not woken:
+                    acquired = self._is_for(place)
+                    break
+                place.clear()
+        finally:
+            self._waiting.leave(place)
+            if not acquired and not self._native.locked():
+                self._wake()
+        return acquired
 
-    def _hand_over_if_free(self) -> None:
-        if self._native.acquire(False):
-            self._hand_over()
+    def _is_for(self, place: Place | ThreadPlace) -> bool:
+        """Acquire the lock if it is free, and the place is the first of its thread."""
+        return place in self._first_places() and self._native.acquire(False)
 
-    def _hand_over(self) -> None:
-        """Give the lock, which the caller holds, to the first that waits, or set it free."""
-        while True:
-            for place in tuple(self._waiting):
+    def _first_places(self) -> list[Place | ThreadPlace]:
+        """Return the first place of each thread; forget those of threads that have ended."""
+        if not self._waiting:
+            return []
+        first: dict[object, Place | ThreadPlace] = {}
+        for place in tuple(self._waiting):
+            if place.is_living():
+                first.setdefault(place.thread, place)
+            else:
                 self._waiting.leave(place)
-                if place.hand_over():
-                    return
-            try:
-                self._native.release()
-            finally:
-                # Code may have joined the list before that and have found the lock locked.
-                is_over = not self._waiting or not self._native.acquire(False)
-            if is_over:
-                return
+        return list(first.values())
+
+    def _wake(self) -> None:
+        for place in self._first_places():
+            place.wake()
 
     def release(self) -> None:
         """Release the lock. Raises ``RuntimeError`` if it is not locked."""
         if not self._native.locked():
             raise RuntimeError("release unlocked lock")
-        self._hand_over()
+        try:
+            self._native.release()
+        finally:
+            self._wake()
 
     def locked(self) -> bool:
         """Return whether somebody holds the lock."""

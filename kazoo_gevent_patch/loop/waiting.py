@@ -12,8 +12,8 @@ a client, and what its recipes are made of, among native threads. So everything 
   wake-up is lost**.
 * A waker wakes a place first, and then takes it out of the list. A signal handler's exception may
   come between the two; then the place is woken once more, which does nothing.
-* Where a place must be told only once (a lock is handed to it, a callback is called), telling it
-  and taking its ticket are one step, which nothing can interrupt (``atomically``).
+* A callback must be called only once: calling it and taking its ticket are one step, which nothing
+  can interrupt (``atomically``).
 * In a child whose fork ran no hook (uWSGI) a wait that ends notices the fork.
 
 Each method is safe in any greenlet and in any native thread: ``list.append``, ``remove`` and
@@ -69,23 +69,13 @@ def atomically(*steps: Callable[[], object]) -> None:
     _exhaust(map(_call, steps))
 
 
-def _once(ticket: list[bool], step: Callable[[], object]) -> bool:
-    """Take the ticket and do the step, or neither; return whether that was done."""
-    try:
-        atomically(ticket.pop, step)
-    except (IndexError, ValueError):  # the second if the event loop was destroyed meanwhile
-        return False
-    return True
-
-
 class Place(Waiter):
     """The place of a greenlet in a waiting list."""
 
-    __slots__ = ("thread", "ticket")
+    __slots__ = ("thread",)
 
     thread: NativeThread | None
     """The thread of the event loop; None if that goes on as long as the greenlet waits."""
-    ticket: list[bool]
 
     def wake(self, news: object = True) -> None:
         """Have the greenlet go on, if its event loop ever runs again."""
@@ -99,10 +89,6 @@ class Place(Waiter):
         """Return whether the greenlet's event loop may still run."""
         loop: Any = self.hub.loop
         return loop is not None and (self.thread is None or not self.thread.ended)
-
-    def hand_over(self) -> bool:
-        """Wake the greenlet and take its ticket; return False if there is no ticket."""
-        return _once(self.ticket, waker(self.hub, self.switch, True)) and self.is_living()
 
     def wait(self, timeout: float | None) -> Any:
         """Wait until the place is woken, at most ``timeout`` seconds, and return the news.
@@ -125,11 +111,10 @@ class Place(Waiter):
 class ThreadPlace:
     """The place of a native thread that waits without an event loop."""
 
-    __slots__ = ("_lock", "thread", "ticket")
+    __slots__ = ("_lock", "thread")
 
     def __init__(self) -> None:
         self.thread = this_thread()
-        self.ticket: list[bool] = []
         self._lock = _native_lock()
         self._lock.acquire()
 
@@ -142,9 +127,8 @@ class ThreadPlace:
         """Return whether the thread has not ended."""
         return not self.thread.ended
 
-    def hand_over(self) -> bool:
-        """Wake the thread and take its ticket; return False if there is no ticket."""
-        return _once(self.ticket, self._lock.release) and self.is_living()
+    def clear(self) -> None:
+        """Do nothing: a wait that is over forgets that it was woken."""
 
     def wait(self, timeout: float | None) -> Any:
         """Wait until the place is woken, at most ``timeout`` seconds; None waits for ever."""
@@ -171,12 +155,8 @@ class Link:
     def wake(self, news: object = True) -> None:
         """Have the callback called with the news, if it was not yet."""
         hub = get_hub() if self._hub is None else self._hub
-        _once(self._ticket, waker(hub, self.callback, news))
-
-
-def took_ticket(place: Place | ThreadPlace) -> bool:
-    """Take the caller's own ticket; return False if the place was handed over before."""
-    return _once(place.ticket, bool)
+        with suppress(IndexError, ValueError):  # the latter if the loop was destroyed meanwhile
+            atomically(self._ticket.pop, waker(hub, self.callback, news))
 
 
 AnyPlace: TypeAlias = "Place | ThreadPlace | Link"

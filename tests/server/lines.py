@@ -34,6 +34,7 @@ class Lines:
         self.where = ""
         self._at = at
         self._error = error
+        self._active = False
 
     def _handle(self, *_: object) -> None:
         raise self._error
@@ -42,17 +43,18 @@ class Lines:
     def traced(self) -> Iterator[None]:
         """Trace the lines of the block, and of what runs meanwhile in other greenlets."""
         previous = signal.signal(NUMBER, self._handle)
+        self._active = True
         self.trace_here()
         try:
             yield
         finally:
+            self._active = False
             sys.settrace(None)
-            self._at = -1
             signal.signal(NUMBER, previous)
 
     def trace_here(self) -> None:
         """Trace the calling greenlet: the interpreter asks each greenlet by itself."""
-        if self._at < 0 and self.count:
+        if not self._active:
             return
         sys.settrace(self._trace)
         frame: FrameType | None = sys._getframe(1)
@@ -73,7 +75,7 @@ class Lines:
     def _trace(self, frame: FrameType, event: str, _: object) -> Any:
         if not _is_of_interest(frame):
             return None
-        if event == "line":
+        if event == "line" and self._active:
             self.count += 1
             if self.count == self._at:
                 self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -12,7 +12,7 @@ import pytest
 from gevent import get_hub, getcurrent
 
 from kazoo_gevent_patch.handler.locks import Lock, RLock
-from kazoo_gevent_patch.loop.waiting import WaitingList, new_place, took_ticket
+from kazoo_gevent_patch.loop.waiting import WaitingList
 from tests.interleaving import Interleaved
 from tests.native import NativeThread, outcomes
 from tests.support import wait_until
@@ -64,7 +64,7 @@ def test_a_native_thread_hands_it_to_a_greenlet_and_back(lock: Any) -> None:
 
 
 def test_who_waits_longest_gets_it_next() -> None:
-    """First come, first served, whatever kind they are, and nobody overtakes."""
+    """First come, first served in each thread, and nobody overtakes."""
     lock, order = Lock(), list[int]()
     lock.acquire()
 
@@ -79,7 +79,8 @@ def test_who_waits_longest_gets_it_next() -> None:
     lock.release()
     assert lock.acquire(False) is False
     outcomes(workers)
-    assert order == list(range(6))
+    assert sorted(order) == list(range(6))
+    assert [number for number in order if number % 2 == 0] == [0, 2, 4]
 
 
 @pytest.mark.parametrize("how", ["kill", "timeout"])
@@ -137,26 +138,49 @@ def test_a_release_between_joining_and_the_second_look_is_seen() -> None:
     assert lock.locked()
 
 
-def test_code_that_joins_after_the_last_look_but_before_it_is_free_is_not_forgotten() -> None:
-    """The holder frees it and looks again: the code that came in between gets it."""
+def test_code_that_joins_while_it_is_set_free_is_not_forgotten() -> None:
+    """It finds the lock locked, or the code that releases the lock finds it in the list."""
     lock = Lock()
     lock.acquire()
-    late = new_place()
-    late.ticket = [True]
+    late: list[gevent.Greenlet[..., bool]] = []
 
-    class NobodyThenSomebody(WaitingList):
-        def __iter__(self) -> Iterator[Any]:
-            looked = list(super().__iter__())
-            if late not in looked and late.ticket:
-                self.append(late)
-                assert not lock._native.acquire(False)
-            return iter(looked)
+    class Late(WaitingList):
+        def __bool__(self) -> bool:
+            if not late and not lock._native.locked():
+                late.append(gevent.spawn(lock.acquire))
+                gevent.sleep(0)  # it joins between the two steps of release()
+            return len(self) > 0
 
-    lock._waiting = NobodyThenSomebody()
+    lock._waiting = Late()
     lock.release()
-    assert late.wait(5) is True
-    assert not took_ticket(late)
+    assert late[0].get(timeout=5) is True
     assert lock.locked()
+
+
+def test_a_loop_that_computes_keeps_no_other_thread_waiting() -> None:
+    """A greenlet of it is first in the list; the lock goes to a thread that can take it."""
+    lock = Lock()
+    lock.acquire()
+    computing, enough = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        gevent.spawn(lock.acquire)
+        gevent.sleep(0.01)
+        waiting(lock, 1)
+        computing.set()
+        enough.wait(30)  # its event loop does not run
+
+    busy = threading.Thread(target=compute)
+    busy.start()
+    assert computing.wait(30)
+    other = NativeThread(lock.acquire)
+    waiting(lock, 2)
+    lock.release()
+    try:
+        assert other.get(timeout=10) is True
+    finally:
+        enough.set()
+        busy.join()
 
 
 def test_a_waiter_whose_thread_has_ended_is_passed_over() -> None:
@@ -173,7 +197,7 @@ def test_a_waiter_whose_thread_has_ended_is_passed_over() -> None:
     thread.join()
     waiting(lock, 1)
     second = gevent.spawn(lock.acquire)
-    waiting(lock, 2)
+    gevent.sleep(0)  # it waits
     lock.release()
     assert second.get(timeout=5) is True
 

@@ -15,6 +15,7 @@ from kazoo_gevent_patch import SequentialGeventHandler
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.handler.locks import Lock
 from kazoo_gevent_patch.loop.signals import guard
+from tests.support import run_python
 
 NUMBER = signal.SIGUSR1
 
@@ -121,7 +122,7 @@ def test_the_handler_itself_runs_at_once_where_it_comes(handler: SequentialGeven
 def test_a_line_of_this_package_is_never_cut_off(
     handler: SequentialGeventHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The main greenlet hands a lock over, and hears of the signal when it waits next."""
+    """The main greenlet releases a lock, and hears of the signal when it waits next."""
     lock = Lock()
     lock.acquire()
     waiting = gevent.spawn(lock.acquire)
@@ -130,10 +131,10 @@ def test_a_line_of_this_package_is_never_cut_off(
     names: dict[str, Any] = {
         "__name__": Lock.__module__,
         "signal": signal,
-        "go_on": lock._hand_over,
+        "go_on": lock._wake,
     }
-    exec(f"def hand_over(_):\n    signal.raise_signal({int(NUMBER)})\n    go_on()", names)
-    monkeypatch.setattr(Lock, "_hand_over", names["hand_over"])
+    exec(f"def wake(_):\n    signal.raise_signal({int(NUMBER)})\n    go_on()", names)
+    monkeypatch.setattr(Lock, "_wake", names["wake"])
     lock.release()
     assert raised_in_main()
     assert waiting.get(timeout=5) is True
@@ -163,3 +164,21 @@ def test_without_a_hub_it_is_as_without_this_package() -> None:
 def test_what_a_handler_starts_is_sheltered(handler: SequentialGeventHandler) -> None:
     """The greenlets of kazoo's loops and of callbacks are of this kind."""
     assert isinstance(handler.spawn(bool), HandlerGreenlet)
+
+
+def test_what_an_event_loop_has_taken_over_is_left_to_it() -> None:
+    """``gevent.signal_handler``, then the first client: Python's handler does not come back."""
+    run_python("""
+        import gevent, os, signal
+        from kazoo_gevent_patch import SequentialGeventHandler
+        heard = []
+        gevent.signal_handler(signal.SIGINT, heard.append, "SIGINT")
+        SequentialGeventHandler().start()
+        os.kill(os.getpid(), signal.SIGINT)
+        gevent.sleep(0.1)
+        assert heard == ["SIGINT"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
+        signal.raise_signal(signal.SIGTERM)
+        assert heard == ["SIGINT", "SIGTERM"]
+    """)
