@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -31,7 +30,7 @@ class ListenerQueue:
     """
 
     def __init__(self) -> None:
-        self._calls: deque[Callable[[], object]] = deque()
+        self._calls: list[Callable[[], object]] = []
         self._greenlet: HandlerGreenlet | None = None
         self._parked = False
         self._kept = False
@@ -110,7 +109,7 @@ class ListenerQueue:
 
     def _run_calls(self) -> None:
         while self._calls:
-            self._calls.popleft()()
+            self._calls.pop(0)()
         self._all_ran.set()
 
     def _park(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import sys
 from contextlib import suppress
 from math import inf
@@ -36,6 +37,12 @@ _start_new_thread = get_original("_thread", "start_new_thread")
 _native_id = get_original("_thread", "get_native_id")
 _native_lock = get_original("_thread", "allocate_lock")
 _native_sleep = get_original("time", "sleep")
+
+
+_OF_A_FAULT: Final = {
+    signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT
+}  # fmt: skip
+"""The signals of a fault in the thread itself, which it cannot leave to another one."""
 
 
 class Attended(Protocol):
@@ -114,6 +121,9 @@ class Helper:
     def _start(self) -> None:
         if not self._attended or self._pauses:
             return
+        # A thread begins with the mask of the one that starts it. The system gives a signal to any
+        # thread that does not block it; a program may block one in a section that it must not cut.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_A_FAULT)
         try:
             # One call in C takes the arguments and starts the thread: what a signal's handler
             # raises cannot come in between, and leave neither.
@@ -126,6 +136,8 @@ class Helper:
                 "No thread can be started (%s): sessions expire while the event loop stands still",
                 error,
             )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _run(self) -> None:
         self._thread_id = _native_id()

@@ -6,8 +6,8 @@ stand that: now and then the process ends in SIGSEGV, with any gevent loop in a 
 the loops that clients live in are stopped before: each waits in C, without the interpreter's lock,
 for something that never comes.
 
-This is registered when the package is imported, so that it runs after the exit handlers that the
-program registers afterwards, which may still use a client.
+Exit handlers of the program may still use a client, and one may be older than this module. So the
+loops are stopped when Python drops its exit handlers, which is after the last of them has run.
 """
 
 from __future__ import annotations
@@ -58,4 +58,17 @@ def park() -> None:
         stands.acquire(timeout=PARK_TIMEOUT / len(loops))
 
 
-atexit.register(park)
+class _Last:
+    """An exit handler that parks the loops when Python drops it."""
+
+    ending = False
+
+    def __call__(self) -> None:
+        self.ending = True
+
+    def __del__(self) -> None:
+        if self.ending:
+            park()
+
+
+atexit.register(_Last())

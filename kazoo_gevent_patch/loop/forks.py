@@ -12,6 +12,7 @@ import logging
 import mmap
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from gevent.monkey import get_original
@@ -77,17 +78,33 @@ def notice_fork() -> None:
     A greenlet that lives in one process only ends here, with ``GreenletExit``: it is the parent's.
     """
     if was_forked():
+        mark.renew()
+        _tell_python()
         _call_hooks(None)
         if getattr(getcurrent(), "is_inherited", False):
             raise GreenletExit
 
 
+def _tell_python() -> None:
+    """Do what the C program left out, while that is still right: no thread was started since.
+
+    A thread of the parent that waited for the interpreter's lock at the fork, such as the one that
+    sends heartbeats, leaves the lock in a state in which the child hangs.
+    """
+    with suppress(OSError):
+        if len(os.listdir("/proc/self/task")) == 1:
+            import ctypes
+
+            ctypes.pythonapi.PyOS_AfterFork_Child()
+
+
 def _after_fork_in_child() -> None:
-    _call_hooks(getcurrent())
+    if was_forked():
+        mark.renew()
+        _call_hooks(getcurrent())
 
 
 def _call_hooks(called_fork: object) -> None:
-    mark.renew()
     for hook in hooks:
         try:
             hook(called_fork)

@@ -122,32 +122,16 @@ def guard() -> None:
     """
     if _signal.signal is _set_guarded or threading.get_ident() != threading.main_thread().ident:
         return
-    _signal.signal, _signal.getsignal = _set_guarded, _get_bare
-    for number in _of_python():
-        _set(number, _guarded(_bare(_get(number))))
-
-
-def _of_python() -> list[int]:
-    """Return the signals that the system really hands to Python's handlers.
-
-    An event loop may have taken one over since, as ``gevent.signal_handler`` does, and setting
-    Python's handler would take it back. Python does not tell, so the system is asked.
-    """
     import ctypes  # not before it is needed: it takes some milliseconds
 
+    _signal.signal, _signal.getsignal = _set_guarded, _get_bare
     sigaction = ctypes.CDLL(None).sigaction
-
-    def address(number: int) -> bytes:
-        action = ctypes.create_string_buffer(256)  # more than any struct sigaction
-        sigaction(number, None, action)
-        return action.raw[: ctypes.sizeof(ctypes.c_void_p)]  # the handler comes first in it
-
-    nothing = bytes(ctypes.sizeof(ctypes.c_void_p))
-    numbers = sorted(map(int, signal.valid_signals()))
-    unused = next(
-        number for number in reversed(numbers) if not _get(number) and address(number) == nothing
-    )
-    _set(unused, _get_bare)
-    pythons = address(unused)
-    _set(unused, int(signal.SIG_DFL))
-    return [number for number in numbers if callable(_get(number)) and address(number) == pythons]
+    for number in map(int, signal.valid_signals()):
+        handler = _get(number)
+        if callable(handler) and not isinstance(handler, _Guarded):
+            # Setting Python's handler sets the system's too. That may be another one by now
+            # (gevent.signal_handler, faulthandler), or have other flags (siginterrupt).
+            kept = ctypes.create_string_buffer(1024)  # more than any struct sigaction
+            sigaction(number, None, kept)
+            _set(number, _guarded(handler))
+            sigaction(number, kept, None)

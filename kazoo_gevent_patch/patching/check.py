@@ -133,7 +133,7 @@ def _begins(owner: Any, names: str, package: str) -> bool:
 
 
 def _sets(owner: Any, name: str, _: str) -> bool:
-    functions = (innermost(value) for base in owner.__mro__ for value in vars(base).values())
+    functions = (innermost(value) for base in owner.__mro__ for value in tuple(vars(base).values()))
     return any(
         name in code.co_names
         for function in functions

@@ -41,6 +41,14 @@ TRIGGER: Final = "kazoo.client"
 """The module whose import applies all rows. No room of ours may import it: its importer holds
 the import system's lock for it while the rooms are imported."""
 
+TRIES: Final = 100
+"""How often kazoo may change between the decision and the writing."""
+
+_RESTLESS: Final = (
+    "What is to be changed in kazoo is another object each time that it is looked at: something, "
+    "such as a mock, stands in the place of one of its classes"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Applied:
@@ -117,7 +125,7 @@ class Registry:
         kazoo does not fit, and then all is as it was.
         """
         self.watch.begin()
-        while True:
+        for _ in range(TRIES):
             state = self.watch.look(TRIGGER)
             rows = self._decide() if state is Import.whole else []
             with self._lock:
@@ -128,6 +136,7 @@ class Registry:
                     others = {k: v for k, v in self._requests.items() if k is not key}
                     self._write(rows, {**others, key: options})
                     return bool(rows)
+        raise UnsupportedKazooError(_RESTLESS)
 
     def withdraw(self, key: object, instead: Options | None = None) -> None:
         """Take a request back, or put another in its place; without any, undo the rows."""
@@ -266,12 +275,15 @@ class Registry:
         if name != TRIGGER and not is_whole(TRIGGER):
             return  # it is for the trigger's turn
         try:
-            while self.wanted:
-                rows = self._decide()
+            for _ in range(TRIES):
+                rows = self._decide() if self.wanted else []
                 with self._lock:
-                    if self._is_wanted() and self._still_fit(rows):
+                    if not self.wanted:
+                        return
+                    if self._still_fit(rows):
                         self._write(rows, self._requests)
                         return
+            raise UnsupportedKazooError(_RESTLESS)
         except Exception as error:
             known = isinstance(error, UnsupportedKazooError)
             log.error("kazoo is not patched: %s", error, exc_info=not known)

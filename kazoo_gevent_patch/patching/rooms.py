@@ -30,10 +30,11 @@ def forget_outdated() -> None:
     """
     names = [
         name
-        for name in sys.modules
+        for name in tuple(sys.modules)  # which another thread may add to
         if name.partition(".")[0] == _PACKAGE and _wing(name) not in _STAY
     ]
-    if not any(_is_outdated(value) for name in names for value in vars(sys.modules[name]).values()):
+    held = (value for name in names for value in tuple(vars(sys.modules[name]).values()))
+    if not any(map(_is_outdated, held)):
         return
     for name in names:
         del sys.modules[name]

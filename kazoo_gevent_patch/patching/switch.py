@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Final
 
-import kazoo_gevent_patch.loop.daemons  # noqa: F401 - its exit handler shall run late
 from kazoo_gevent_patch.patching import rooms
 from kazoo_gevent_patch.patching.registry import Registry
 from kazoo_gevent_patch.patching.status import Status, take_status

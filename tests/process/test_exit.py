@@ -270,3 +270,36 @@ def test_a_client_in_a_daemon_thread_leaves_the_exit_code_alone(
     for _ in range(8):
         program = DAEMON.format(hosts=zookeeper_hosts, pause=pause)
         assert run_python(program, check=False, timeout=30).returncode == 7
+
+
+EARLY = """
+import atexit, threading
+
+def leave():
+    zk.stop()
+    zk.close()
+    print("stopped", flush=True)
+
+atexit.register(leave)
+from kazoo_gevent_patch import patch_all
+patch_all()
+from kazoo.client import KazooClient
+import gevent
+zk, started = KazooClient("{hosts}"), threading.Event()
+
+def live():
+    zk.start()
+    started.set()
+    gevent.sleep(1000)
+
+threading.Thread(target=live, daemon=True).start()
+started.wait()
+"""
+
+
+def test_an_exit_handler_from_before_the_package_may_stop_a_client_in_a_daemon_thread(
+    zookeeper_hosts: str,
+) -> None:
+    """It runs after ours; the client's event loop still goes on."""
+    result = run_python(EARLY.format(hosts=zookeeper_hosts), timeout=60)
+    assert result.stdout == "stopped\n"

@@ -157,3 +157,24 @@ owner = Owner()
 def test_a_stop_in_a_destructor_at_the_interpreters_end_is_silent(zookeeper_hosts: str) -> None:
     """No greenlet runs so late; gevent says ``greenlet is being finalized``."""
     assert run_python(STOP_IN_DEL.format(hosts=zookeeper_hosts)).stderr == ""
+
+
+BLOCKED = """
+import os, signal, time
+import gevent.monkey; gevent.monkey.patch_all()
+from kazoo_gevent_patch import patch_all; patch_all()
+from kazoo.client import KazooClient
+
+zk = KazooClient("{hosts}")
+zk.start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.kill(os.getpid(), signal.SIGTERM)
+zk.get("/")
+print(signal.sigtimedwait([signal.SIGTERM], 10).si_signo == signal.SIGTERM, flush=True)
+zk.stop()
+"""
+
+
+def test_a_signal_that_the_program_blocks_stays_blocked(zookeeper_hosts: str) -> None:
+    """The thread that sends heartbeats does not take it instead."""
+    assert run_python(BLOCKED.format(hosts=zookeeper_hosts)).stdout == "True\n"

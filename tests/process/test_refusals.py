@@ -182,3 +182,19 @@ def test_the_package_is_imported_where_nothing_forks() -> None:
 def test_this_is_cpython() -> None:
     """Or the tests above would not show what they claim."""
     assert sys.implementation.name == "cpython"
+
+
+def test_a_class_that_is_mocked_is_refused_and_does_not_hang() -> None:
+    """What stands in its place is another object each time that it is looked at."""
+    program = """
+from unittest import mock
+import kazoo.client
+from kazoo_gevent_patch import is_patched, patch_all
+from kazoo_gevent_patch.errors import UnsupportedKazooError
+with mock.patch("kazoo.client.KazooClient"):
+    try:
+        patch_all()
+    except UnsupportedKazooError as error:
+        print("refused", is_patched())
+"""
+    assert run_python(program).stdout == "refused False\n"
