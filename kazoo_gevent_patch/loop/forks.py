@@ -12,7 +12,6 @@ import logging
 import mmap
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 
 from gevent.monkey import get_original
@@ -79,23 +78,9 @@ def notice_fork() -> None:
     """
     if was_forked():
         mark.renew()
-        _tell_python()
         _call_hooks(None)
         if getattr(getcurrent(), "is_inherited", False):
             raise GreenletExit
-
-
-def _tell_python() -> None:
-    """Do what the C program left out, while that is still right: no thread was started since.
-
-    A thread of the parent that waited for the interpreter's lock at the fork, such as the one that
-    sends heartbeats, leaves the lock in a state in which the child hangs.
-    """
-    with suppress(OSError):
-        if len(os.listdir("/proc/self/task")) == 1:
-            import ctypes
-
-            ctypes.pythonapi.PyOS_AfterFork_Child()
 
 
 def _after_fork_in_child() -> None:

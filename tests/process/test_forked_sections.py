@@ -56,6 +56,8 @@ def test_requests_of_a_section_that_the_parent_is_in_fail_and_say_why(
 ) -> None:
     """Until it has released; those of other greenlets, older ones too, do not. One warning."""
     program = prelude_of("monkey patched", zookeeper_hosts + chroot)
+    if fork != "os.fork":
+        program += "patch_all(keep_sessions=False)  # such a fork and threads do not go together\n"
     program += SECTION.format(make=RECIPES[recipe])
     program += f"""
 import ctypes

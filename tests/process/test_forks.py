@@ -496,6 +496,7 @@ assert zk.get("/") and zk.client_id[0] == session
 """,
     "a fork by a C program that does not run Python's hooks, as uWSGI's": """
 import ctypes
+patch_all(keep_sessions=False)  # such a fork and threads do not go together
 zk.start()
 zk.create("/data", b"0")
 node = zk.create("/ephemeral", ephemeral=True)
