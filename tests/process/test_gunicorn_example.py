@@ -29,5 +29,5 @@ def test_the_example_serves_with_a_session_for_each_worker(
         assert len({answer["session"] for answer in answers}) == 2
         assert [answer["count"] for answer in answers] == list(range(1, len(answers) + 1))
         assert answers[-1]["workers"] == sorted({int(str(answer["worker"])) for answer in answers})
-        assert server.stop() < 5
+        assert server.stop() < 60
         assert "Traceback" not in server.log

@@ -33,7 +33,10 @@ Outcomes = dict[Cell, "Future[Outcome]"]
 
 
 def is_too_early(cell: Cell) -> bool:
-    """Return whether the client is started in a worker before gevent patches anything."""
+    """Return whether the client is started in a worker before gevent patches anything.
+
+    It stays on kazoo's threads, and whether those stand gevent's late patching is not ours to say.
+    """
     return cell.switch == "environment" and not cell.early and cell.lazy and cell.start == "import"
 
 
@@ -45,6 +48,7 @@ def outcomes(zookeeper_hosts: str, tmp_path_factory: pytest.TempPathFactory) -> 
         yield {
             cell: pool.submit(run, cell, Path(directory, str(number)), zookeeper_hosts)
             for number, cell in enumerate([*WITHOUT, *CELLS])
+            if not is_too_early(cell)
         }
 
 
@@ -54,7 +58,7 @@ def usual_lines(outcomes: Outcomes) -> dict[str, int]:
     return {line: 1 for cell in WITHOUT for line in lines_of(outcomes[cell].result().log)}
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if not is_too_early(cell)], ids=str)
 def test_every_worker_has_a_session_of_its_own_on_our_handler(
     outcomes: Outcomes, usual_lines: dict[str, int], cell: Cell
 ) -> None:
@@ -66,11 +70,5 @@ def test_every_worker_has_a_session_of_its_own_on_our_handler(
     assert len({session for _, session in sessions}) == len(sessions) == 4, outcome.answers
     handlers = {answer["handler"] for answer in outcome.answers}
     unusual = outcome.unlike(usual_lines)
-    if is_too_early(cell):
-        # It runs already when the environment is looked at, and stays where it is.
-        assert handlers == {"kazoo.handlers.threading"}
-        assert len(unusual) == 1
-        assert "was started before patch_all()" in unusual[0]
-    else:
-        assert handlers == {"kazoo_gevent_patch.handler.sequential"}
-        assert unusual == [], outcome.log
+    assert handlers == {"kazoo_gevent_patch.handler.sequential"}
+    assert unusual == [], outcome.log
