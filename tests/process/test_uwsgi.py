@@ -6,13 +6,12 @@ The table in docs/servers.md has what is found here.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.process.uwsgi_server import Cell, Outcome, lines_of, run
+from tests.process.uwsgi_server import Cell, lines_of, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -27,9 +26,7 @@ WITHOUT, CELLS = (
         (["line", "environment"], ["import", "request"]),
     )
 )
-AT_ONCE = 8
-
-Outcomes = dict[Cell, "Future[Outcome]"]
+AT_ONCE = 4
 
 
 def is_too_early(cell: Cell) -> bool:
@@ -41,29 +38,23 @@ def is_too_early(cell: Cell) -> bool:
 
 
 @pytest.fixture(scope="module")
-def outcomes(zookeeper_hosts: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
-    """Run all cells side by side, and those without us."""
+def usual_lines(zookeeper_hosts: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """Give the lines that uWSGI without us logs, in any of its ways."""
     directory = tmp_path_factory.mktemp("uwsgi")
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {
-            cell: pool.submit(run, cell, Path(directory, str(number)), zookeeper_hosts)
-            for number, cell in enumerate([*WITHOUT, *CELLS])
-            if not is_too_early(cell)
-        }
-
-
-@pytest.fixture(scope="module")
-def usual_lines(outcomes: Outcomes) -> dict[str, int]:
-    """Give the lines that uWSGI without us logs, in any of its ways."""
-    return {line: 1 for cell in WITHOUT for line in lines_of(outcomes[cell].result().log)}
+        outcomes = [
+            pool.submit(run, cell, Path(directory, str(number)), zookeeper_hosts)
+            for number, cell in enumerate(WITHOUT)
+        ]
+    return {line: 1 for outcome in outcomes for line in lines_of(outcome.result().log)}
 
 
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if not is_too_early(cell)], ids=str)
 def test_every_worker_has_a_session_of_its_own_on_our_handler(
-    outcomes: Outcomes, usual_lines: dict[str, int], cell: Cell
+    zookeeper_hosts: str, tmp_path: Path, usual_lines: dict[str, int], cell: Cell
 ) -> None:
     """Two workers, and two more after a reload; the log has nothing that is not uWSGI's own."""
-    outcome = outcomes[cell].result()
+    outcome = run(cell, tmp_path / "uwsgi", zookeeper_hosts)
     before, after = outcome.workers
     assert len(before | after) == 4, outcome.log
     sessions = {(answer["pid"], answer["session"]) for answer in outcome.answers}
