@@ -24,6 +24,7 @@ calls a request.)
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
@@ -120,8 +121,8 @@ def guard() -> None:
 
     Does nothing where it is done, or outside the main thread, in which Python runs them all.
     """
-    if _signal.signal is _set_guarded or not is_main_thread():
-        return
+    if _signal.signal is _set_guarded or not is_main_thread() or "uwsgi" in sys.modules:
+        return  # uWSGI has handlers of its own, in C, and forks with them
     import ctypes  # not before it is needed: it takes some milliseconds
 
     _signal.signal, _signal.getsignal = _set_guarded, _get_bare
