@@ -24,7 +24,7 @@ calls a request.)
 from __future__ import annotations
 
 import signal
-import sys
+import threading
 from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
@@ -33,7 +33,6 @@ from typing import Any, Final
 from gevent import getcurrent
 from gevent.hub import Hub
 
-from kazoo_gevent_patch.loop.daemons import is_main_thread
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
 
 _PACKAGE: Final = __name__.partition(".")[0]
@@ -121,8 +120,8 @@ def guard() -> None:
 
     Does nothing where it is done, or outside the main thread, in which Python runs them all.
     """
-    if _signal.signal is _set_guarded or not is_main_thread() or "uwsgi" in sys.modules:
-        return  # uWSGI has handlers of its own, in C, and forks with them
+    if _signal.signal is _set_guarded or threading.get_ident() != threading.main_thread().ident:
+        return
     import ctypes  # not before it is needed: it takes some milliseconds
 
     _signal.signal, _signal.getsignal = _set_guarded, _get_bare
