@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -78,6 +80,16 @@ class Session:
         return interval * AGAIN
 
 
+def is_uwsgi_master() -> bool:
+    """Return whether this is uWSGI's master process, which forks workers for as long as it lives.
+
+    It must have no thread that runs Python: uWSGI lets go of the interpreter's lock, then forks. A
+    worker that is forked while a thread holds the lock waits for it for ever.
+    """
+    uwsgi = sys.modules.get("uwsgi")  # only uWSGI makes this module
+    return uwsgi is not None and bool(uwsgi.masterpid() == os.getpid())
+
+
 def keep(client: WatchedClient, connection: Any, timeout: float) -> Callable[[], None] | None:
     """Keep the client's session, which was just established, and warn of stalls that endanger it.
 
@@ -89,7 +101,7 @@ def keep(client: WatchedClient, connection: Any, timeout: float) -> Callable[[],
     :param timeout: the session time-out that was negotiated, in seconds.
     :returns: what ends it, from any thread; None if there is nothing to do.
     """
-    is_kept = bool(keep_choice()) and isinstance(connection, Connection)
+    is_kept = bool(keep_choice()) and isinstance(connection, Connection) and not is_uwsgi_master()
     if not (is_kept or STALLS.is_on()):
         return None
     loop = stalls.watch(client, timeout)

@@ -13,7 +13,8 @@ loops are stopped when Python drops its exit handlers, which is after the last o
 from __future__ import annotations
 
 import atexit
-import threading
+import os
+from _thread import get_native_id
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
@@ -30,9 +31,17 @@ class Thread(Protocol):
 _hubs: WeakKeyDictionary[Thread, Any] = WeakKeyDictionary()
 
 
+def is_main_thread() -> bool:
+    """Return whether the calling native thread is the main one, whichever greenlet runs in it.
+
+    After monkey patching ``threading`` tells greenlets apart, and not native threads.
+    """
+    return get_native_id() == os.getpid()
+
+
 def remember(thread: Thread, hub: Any) -> None:
     """Have the exit stop the event loop of the calling thread, unless that is the main thread."""
-    if threading.get_ident() != threading.main_thread().ident:
+    if not is_main_thread():
         _hubs[thread] = hub
 
 

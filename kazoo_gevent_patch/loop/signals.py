@@ -24,7 +24,6 @@ calls a request.)
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
@@ -33,6 +32,7 @@ from typing import Any, Final
 from gevent import getcurrent
 from gevent.hub import Hub
 
+from kazoo_gevent_patch.loop.daemons import is_main_thread
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
 
 _PACKAGE: Final = __name__.partition(".")[0]
@@ -120,7 +120,7 @@ def guard() -> None:
 
     Does nothing where it is done, or outside the main thread, in which Python runs them all.
     """
-    if _signal.signal is _set_guarded or threading.get_ident() != threading.main_thread().ident:
+    if _signal.signal is _set_guarded or not is_main_thread():
         return
     import ctypes  # not before it is needed: it takes some milliseconds
 

@@ -79,6 +79,7 @@ assert statuses([in_child(child, fork={fork})]) == [0]
 go_on.append(1)
 greenlet.join(10)
 assert outcomes == [b"0"] * 3, outcomes
+assert bystander.get(timeout=10) == b"0"
 zk.stop()
 """
     run(program)
@@ -140,6 +141,7 @@ def child():
 assert statuses([in_child(child)]) == [0]
 go_on.append(1)
 greenlet.join(10)
+assert bystander.get(timeout=10) == b"0"
 zk.stop()
 """
     )

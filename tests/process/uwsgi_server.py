@@ -108,6 +108,9 @@ class Outcome:
     workers: tuple[set[int], set[int]]
     """The process ids of those that answered before the reload, and after it."""
 
+    threads: int
+    """How many threads the master process has."""
+
     log: str
 
     def unlike(self, others: Mapping[str, int]) -> list[str]:
@@ -147,11 +150,12 @@ def run(cell: Cell, directory: Path, hosts: str) -> Outcome:
         before = _answer_all(ask, set(), log)
         process.send_signal(signal.SIGHUP)
         after = _answer_all(ask, before, log)
+        threads = len(os.listdir(f"/proc/{process.pid}/task"))
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
     finally:
         children.kill(process)
-    return Outcome(answers, (before, after), log.read_text(errors="replace"))
+    return Outcome(answers, (before, after), threads, log.read_text(errors="replace"))
 
 
 def _asker(url: str, answers: list[dict[str, Any]]) -> Callable[[], int | None]:

@@ -182,3 +182,26 @@ def test_what_an_event_loop_has_taken_over_is_left_to_it() -> None:
         signal.raise_signal(signal.SIGTERM)
         assert heard == ["SIGINT", "SIGTERM"]
     """)
+
+
+def test_a_handler_that_a_greenlet_starts_is_guarded_too() -> None:
+    """Monkey patched, ``threading`` takes each greenlet for a thread; the exit does not wait."""
+    run_python("""
+        import gevent.monkey; gevent.monkey.patch_all()
+        import gevent, signal, time
+        from kazoo_gevent_patch import SequentialGeventHandler
+        from kazoo_gevent_patch.loop import daemons
+        handler = SequentialGeventHandler()
+        gevent.spawn(handler.start).get()
+
+        def alarm(*_):
+            raise ZeroDivisionError
+
+        signal.signal(signal.SIGUSR1, alarm)
+        handler.spawn(signal.raise_signal, signal.SIGUSR1)
+        try:
+            gevent.sleep(5)
+        except ZeroDivisionError:
+            heard = True
+        assert heard and not daemons._hubs
+    """)
