@@ -14,18 +14,16 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import wrapt
 
 from kazoo_gevent_patch.errors import UnsupportedKazooError
 from kazoo_gevent_patch.loop.forks import ForkSafeLock
 from kazoo_gevent_patch.patching import rooms
-from kazoo_gevent_patch.patching.around import around, innermost, is_own
+from kazoo_gevent_patch.patching.applied import Applied, at_once
+from kazoo_gevent_patch.patching.around import around
 from kazoo_gevent_patch.patching.check import misfits
 from kazoo_gevent_patch.patching.contract import CONTRACT
 from kazoo_gevent_patch.patching.imports import Import, ImportWatch, is_whole
@@ -48,44 +46,6 @@ _RESTLESS: Final = (
     "What is to be changed in kazoo is another object each time that it is looked at: something, "
     "such as a mock, stands in the place of one of its classes"
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Applied:
-    """A row that is applied, or about to be, and what undoing it needs."""
-
-    patch: Patch
-    owner: Any
-    attribute: str
-    original: object
-    replacement: object
-    inherited: bool
-    """The owner had no such attribute of its own."""
-
-    def current(self) -> object:
-        """Return what the owner has now."""
-        return wrapt.resolve_path(self.owner, self.attribute)[2]
-
-    def is_there(self) -> bool:
-        """Return whether the replacement is in place, be it under something of somebody else's.
-
-        What does not tell what it is put over counts as put over the replacement.
-        """
-        current = self.current()
-        if self.patch.how == "value":
-            return current is self.replacement
-        inner = innermost(current, self.replacement)
-        return inner is self.replacement or not is_own(inner)
-
-    def apply(self) -> partial[None]:
-        """Return the call that puts the replacement in place."""
-        return partial(setattr, self.owner, self.attribute, self.replacement)
-
-    def undo(self) -> partial[None]:
-        """Return the call that puts the original back."""
-        if self.inherited:
-            return partial(delattr, self.owner, self.attribute)
-        return partial(setattr, self.owner, self.attribute, self.original)
 
 
 class Registry:
@@ -235,14 +195,14 @@ class Registry:
         new = [row for row in rows if row not in self._covered]
         try:
             self._set_requests(requests)
-            _at_once(row.apply() for row in new)
+            at_once(row.apply() for row in new)
             self.applied = (*self.applied, *rows)
             self._covered = ()  # what of it is not among the rows is gone
             self.refusal = ""
         except BaseException:
             self._requests, self.applied, self._covered, self.refusal = before
             self._put_in_force()
-            _at_once(row.undo() for row in reversed(new) if row.current() is not row.original)
+            at_once(row.undo() for row in reversed(new) if row.current() is not row.original)
             raise
 
     def _set_requests(self, requests: dict[object, Options]) -> None:
@@ -258,7 +218,7 @@ class Registry:
     def _undo(self) -> None:
         rows = list(reversed(self.applied))
         clear = [row for row in rows if row.current() is row.replacement]
-        _at_once(row.undo() for row in clear)
+        at_once(row.undo() for row in clear)
         self._left = [row for row in rows if row not in clear]
         self.applied, self._covered = (), (*self._covered, *self._left)
 
@@ -291,12 +251,3 @@ class Registry:
                 self._set_requests({})
                 self.refusal = str(error)
             self._warn_of_covered()
-
-
-def _at_once(calls: Iterable[partial[None]]) -> None:
-    """Make the calls without letting anybody in between.
-
-    In one call of C: Python switches threads, and runs signal handlers, between its own
-    instructions only. So nobody sees a half patched kazoo.
-    """
-    deque(map(partial.__call__, list(calls)), maxlen=0)

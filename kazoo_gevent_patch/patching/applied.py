@@ -1,0 +1,61 @@
+"""A row of the patch table and what it was applied to: how it is put in place and taken back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import wrapt
+
+from kazoo_gevent_patch.patching.around import innermost, is_own
+from kazoo_gevent_patch.patching.table import Patch
+
+
+@dataclass(frozen=True, eq=False)
+class Applied:
+    """A row that is applied, or about to be, and what undoing it needs."""
+
+    patch: Patch
+    owner: Any
+    attribute: str
+    original: object
+    replacement: object
+    inherited: bool
+    """The owner had no such attribute of its own."""
+
+    def current(self) -> object:
+        """Return what the owner has now."""
+        return wrapt.resolve_path(self.owner, self.attribute)[2]
+
+    def is_there(self) -> bool:
+        """Return whether the replacement is in place, be it under something of somebody else's.
+
+        What does not tell what it is put over counts as put over the replacement.
+        """
+        current = self.current()
+        if self.patch.how == "value":
+            return current is self.replacement
+        inner = innermost(current, self.replacement)
+        return inner is self.replacement or not is_own(inner)
+
+    def apply(self) -> partial[None]:
+        """Return the call that puts the replacement in place."""
+        return partial(setattr, self.owner, self.attribute, self.replacement)
+
+    def undo(self) -> partial[None]:
+        """Return the call that puts the original back."""
+        if self.inherited:
+            return partial(delattr, self.owner, self.attribute)
+        return partial(setattr, self.owner, self.attribute, self.original)
+
+
+def at_once(calls: Iterable[partial[None]]) -> None:
+    """Make the calls without letting anybody in between.
+
+    In one call of C: Python switches threads, and runs signal handlers, between its own
+    instructions only. So nobody sees a half patched kazoo.
+    """
+    deque(map(partial.__call__, list(calls)), maxlen=0)
