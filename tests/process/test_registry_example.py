@@ -83,10 +83,13 @@ def test_the_page_is_whole_without_a_script(
 ) -> None:
     """It names every worker and the leader, and asks nobody else for anything."""
     with serving(tmp_path, zookeeper_hosts + chroot, workers=2) as server:
+        html = wait_until(
+            # Each worker sees the other in its own time.
+            lambda: text if len(pids(text := page(server))) == 2 else "",
+            timeout=PATIENCE,
+        )
         with urllib.request.urlopen(server.url, timeout=10) as response:
-            html = response.read().decode()
             policy = response.headers["Content-Security-Policy"]
-        assert len(pids(html)) == 2
         assert html.count("leader</span>") == 1
         assert "<noscript>" in html
         assert "://" not in html
