@@ -17,6 +17,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionClosedError, ConnectionLoss
 from kazoo.protocol.connection import ConnectionHandler
 
+from kazoo_gevent_patch import SequentialGeventHandler
 from kazoo_gevent_patch.changes import lifecycle, protocol
 from tests.native import NativeThread
 from tests.server.conftest import MakeClient
@@ -69,6 +70,9 @@ def codes_of(*owners: Any) -> set[Any]:
 def test_a_request_at_any_line_of_a_restart_has_one_outcome(make_client: MakeClient) -> None:
     """A native thread asks at each line of stop(), close() and start()."""
     client, results = make_client(), dict[str, Any]()
+    ends_in_the_middle = "_stopped" in ConnectionHandler._connect_attempt.__code__.co_names
+    if ends_in_the_middle and not isinstance(client.handler, SequentialGeventHandler):
+        pytest.skip("needs kazoo 2.11")  # before, its own handler fails some requests and start()
     places = codes_of(KazooClient, ConnectionHandler, protocol, lifecycle)
     places -= {KazooClient._call.__code__, KazooClient.create_async.__code__}
     seen: set[tuple[Any, int]] = set()
