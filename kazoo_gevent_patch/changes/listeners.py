@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import filterfalse
 from typing import Any
 
 import gevent
@@ -55,20 +56,17 @@ def make_state_change(
     if client.state == state:
         return None
     client.state = state
-    applications = []
-    for listener in list(client.state_listeners):
-        if is_of_a_recipe(listener):
-            _tell(client, listener, state)
-        else:
-            applications.append(partial(_tell_in_turn, client, listener, state))
-    client.handler.listeners.run(applications)
+    for listener in filter(is_of_a_recipe, list(client.state_listeners)):
+        _tell(client, listener, state)
+    listeners = client.handler.listeners
+    if not (listeners.is_idle() and all(map(is_of_a_recipe, client.state_listeners))):
+        listeners.run(partial(_calls_of_applications, client, state))
     return None
 
 
-def _tell_in_turn(client: Any, listener: Callable[[str], object], state: str) -> None:
-    # It may have been removed while it waited for its turn, by itself when it heard the last.
-    if listener in client.state_listeners:
-        _tell(client, listener, state)
+def _calls_of_applications(client: Any, state: str) -> list[Callable[[], None]]:
+    applications = filterfalse(is_of_a_recipe, list(client.state_listeners))
+    return [partial(_tell, client, listener, state) for listener in applications]
 
 
 def _tell(client: Any, listener: Callable[[str], object], state: str) -> None:

@@ -30,6 +30,9 @@ class EventLoopEndedError(KazooGeventPatchError, ConnectionClosedError):  # type
             "thread that stays"
         )
 
+    def __reduce__(self) -> tuple[type[EventLoopEndedError], tuple[()]]:
+        return type(self), ()
+
 
 def sever_all(thread: NativeThread) -> None:
     """Stop the clients that live in the thread, which ends; logs, and never raises."""

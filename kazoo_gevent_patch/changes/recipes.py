@@ -26,7 +26,8 @@ OWNED: Final[dict[str, object]] = {
 """What a recipe believes of its nodes, and what it believes when it has none."""
 
 IDENTITIES: Final = ("prefix", "create_path", "node", "node_name", "id")
-"""The attributes with the random identity (a UUID) by which a recipe knows its own nodes."""
+"""The attributes with the random identity by which a recipe knows its own nodes. It is a UUID, and
+begins a node's name. The application may have others, in the path or in attributes of its own."""
 
 _UUID: Final = re.compile("[0-9a-f]{32}")
 
@@ -56,10 +57,11 @@ def disown(recipe: Any) -> None:
 def begin_anew(recipe: Any) -> None:
     """Make the recipe forget its nodes, and take another identity."""
     state = vars(recipe)
-    fresh: dict[str, str] = {}
-    for name in IDENTITIES:
-        if isinstance(state.get(name), (str, bytes)):
-            state[name] = _renamed(state[name], fresh)
+    # A LockingQueue has an identity and no path to create; it alone has this other attribute.
+    known_by = state.get("id" if "processing_element" in state else "create_path")
+    name = known_by.decode() if isinstance(known_by, bytes) else str(known_by)
+    if identity := _UUID.match(name.rpartition("/")[2]):
+        _rename(state, identity[0], uuid.uuid4().hex)
     if method_lock(recipe) is not None:
         state["node"] = None
     # Last: another native thread's acquire() goes on as soon as the lock is not acquired.
@@ -102,8 +104,14 @@ def _go_on_with_tasks(cache: Any) -> None:
         cache._task_thread = handler.spawn(cache._do_background)
 
 
-def _renamed(identity: Any, fresh: dict[str, str]) -> Any:
-    """Return the identity with its UUID replaced, by the same one for the same recipe."""
-    text = identity.decode() if isinstance(identity, bytes) else identity
-    text = _UUID.sub(lambda match: fresh.setdefault(match[0], uuid.uuid4().hex), text)
-    return text.encode() if isinstance(identity, bytes) else text
+def _rename(state: dict[str, Any], old: str, new: str) -> None:
+    """Replace the recipe's identity wherever it begins the name of a node."""
+    for name in IDENTITIES:
+        value = state.get(name)
+        if isinstance(value, bytes):
+            if value == old.encode():
+                state[name] = new.encode()
+        elif isinstance(value, str):
+            parent, slash, node = value.rpartition("/")
+            if node.startswith(old):
+                state[name] = parent + slash + new + node.removeprefix(old)

@@ -29,12 +29,16 @@ class ParentHoldsError(KazooGeventPatchError, ConnectionClosedError):  # type: i
     """A greenlet makes a request in a critical section that its parent process is in."""
 
     def __init__(self, path: str) -> None:
+        self.path = path
         super().__init__(
             f"This greenlet held {path} when the process was forked, and goes on in the child too, "
             "as gevent has it; in this process it holds nothing, and its requests fail until it "
             "releases what it held. Fork before such greenlets begin, or use the start method "
             "spawn of multiprocessing"
         )
+
+    def __reduce__(self) -> tuple[type[ParentHoldsError], tuple[str]]:
+        return type(self), (self.path,)
 
 
 def enter(recipe: Any) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from gevent import GreenletExit, getcurrent
 
@@ -20,15 +21,29 @@ from kazoo_gevent_patch import inventory
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.loop import waiting
 
+FIRST_PAUSE: Final = 0.01
+LONGEST_PAUSE: Final = 1.0
+"""Seconds that a greenlet waits before it takes over from one that lived for less than the longest
+pause. They double each time."""
+
+_PAUSE: Final = "_kazoo_gevent_patch_pause"
+
 
 def zk_loop(
     wrapped: Callable[..., Any], connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """``ConnectionHandler.zk_loop``: if it is cut off, another greenlet takes over."""
+    state, began = vars(connection), monotonic()
+    pause = state.pop(_PAUSE, 0.0)
     try:
+        if pause:
+            connection.client._stopped.wait(pause)
         return wrapped(*args, **kwargs)
     except BaseException:
         if is_cut_off(connection):
+            # What cuts it off may be there to stay, such as an error that gevent raises.
+            lived_long = monotonic() - began > pause + LONGEST_PAUSE
+            state[_PAUSE] = 0.0 if lived_long else min(pause * 2 or FIRST_PAUSE, LONGEST_PAUSE)
             _succeed(connection)
         raise
 

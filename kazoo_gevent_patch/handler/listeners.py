@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from gevent import getcurrent
 
@@ -13,6 +13,8 @@ from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
 
 log = logging.getLogger("kazoo_gevent_patch")
+
+_Call: TypeAlias = Callable[[], object]
 
 
 class ListenerQueue:
@@ -30,7 +32,9 @@ class ListenerQueue:
     """
 
     def __init__(self) -> None:
-        self._calls: list[Callable[[], object]] = []
+        self._states: list[Callable[[], Iterable[_Call]]] = []
+        self._calls: list[_Call] = []
+        """Those of the state whose turn it is."""
         self._greenlet: HandlerGreenlet | None = None
         self._parked = False
         self._kept = False
@@ -39,14 +43,13 @@ class ListenerQueue:
         self._all_ran = Event()
         self._all_ran.set()
 
-    def run(self, calls: Iterable[Callable[[], object]]) -> None:
-        """Make the calls, after all from before; return when all ran, or when one waits.
+    def run(self, calls_of_state: Callable[[], Iterable[_Call]]) -> None:
+        """Make the calls of a state after all from before; return when all ran, or when one waits.
 
+        Which they are is asked when their turn comes: listeners may have come and gone by then.
         What they raise is the caller's to handle, inside of them.
         """
-        self._calls.extend(calls)
-        if not self._calls:
-            return
+        self._states.append(calls_of_state)
         self._kept = True
         self._all_ran.clear()
         hub = hub_bound_to_thread()
@@ -68,6 +71,10 @@ class ListenerQueue:
             if go_on is not None:
                 go_on.stop()
 
+    def is_idle(self) -> bool:
+        """Return whether all has run."""
+        return self._all_ran.is_set()
+
     def end(self) -> None:
         """Let the greenlet end when all has run."""
         self._kept = False
@@ -78,6 +85,7 @@ class ListenerQueue:
     def abandon(self) -> None:
         """Drop all, for ever: the event loop has ended, or is the parent process's."""
         self._kept = False
+        self._states.clear()
         self._calls.clear()
         greenlet, self._greenlet = self._greenlet, None
         if self._parked and greenlet is not None:
@@ -103,14 +111,19 @@ class ListenerQueue:
         finally:
             if self._greenlet is getcurrent():
                 # A listener that raises what ends a greenlet does not take the others with it.
-                self._greenlet = HandlerGreenlet.spawn(self._run) if self._calls else None
-            if not self._calls:
+                self._greenlet = HandlerGreenlet.spawn(self._run) if self._has_calls() else None
+            if not self._has_calls():
                 self._all_ran.set()
 
     def _run_calls(self) -> None:
-        while self._calls:
+        while self._has_calls():
             self._calls.pop(0)()
         self._all_ran.set()
+
+    def _has_calls(self) -> bool:
+        while self._states and not self._calls:
+            self._calls.extend(self._states.pop(0)())
+        return bool(self._calls)
 
     def _park(self) -> None:
         self._parked = True

@@ -12,7 +12,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import Final, Protocol
@@ -168,21 +170,20 @@ def _resume(_: object = None) -> int:
     return 0
 
 
+_resume_soon: Callable[[], object] | None = None
 if sys.version_info[:2] == (3, 13):
     # It counts the threads, to warn of them, only when the parent's hooks have run. What is pending
     # is run next by the main thread, which is after the call of fork.
-    import ctypes
+    with suppress(ImportError):  # CPython was built without libffi
+        import ctypes
 
-    _pending: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_resume)
+        _pending: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_resume)
+        _resume_soon = partial(ctypes.pythonapi.Py_AddPendingCall, _pending, None)
 
-    def _after_fork_in_parent() -> None:
-        is_main_thread = _native_id() == os.getpid()
-        if not is_main_thread or ctypes.pythonapi.Py_AddPendingCall(_pending, None):
-            _resume()
 
-else:
-
-    def _after_fork_in_parent() -> None:
+def _after_fork_in_parent() -> None:
+    is_main_thread = _native_id() == os.getpid()
+    if _resume_soon is None or not is_main_thread or _resume_soon():
         _resume()
 
 

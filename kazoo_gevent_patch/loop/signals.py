@@ -7,12 +7,14 @@ had in its hands: a request, a wake-up, the client. To mend that line by line ca
 right. So it does not come there:
 
 **What a handler raises is raised in the main greenlet, and never in the hub, in a greenlet that a
-kazoo handler started, or in a line of this package.**
+kazoo handler started, or in a line of this package.** (A child that such a greenlet has forked is
+that greenlet's: what is said here of the main greenlet holds for it there.)
 
 The handler itself runs at once, as ever; only the exception goes another way, as gevent's hub
 sends a ``KeyboardInterrupt`` to the main greenlet. If it comes in code of the program, such as a
-callback, the main greenlet has it at once, and the callback goes on afterwards, as a thread would.
-If it comes in code of this package or of kazoo, the main greenlet has it when the hub runs next.
+callback, a watch or a leader's function, the main greenlet has it at once, and that code goes on
+afterwards, as a thread would. If it comes in code of this package or of kazoo, or of gevent or the
+standard library below these, the main greenlet has it when the hub runs next.
 
 For that ``_signal.signal`` and ``_signal.getsignal``, which those of ``signal`` call, put a guard
 round each handler and take it off again: a program sees its own handlers. (trio does it for
@@ -24,6 +26,7 @@ calls a request.)
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
@@ -32,14 +35,26 @@ from typing import Any, Final
 from gevent import getcurrent
 from gevent.hub import Hub
 
+from kazoo_gevent_patch.loop import forks
 from kazoo_gevent_patch.loop.daemons import is_main_thread
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
 
+_ctypes: Any
+try:
+    # Now, and not when a client starts: a daemon may have changed its root folder by then.
+    import ctypes as _ctypes
+except ImportError:  # CPython was built without libffi
+    _ctypes = None
+
 _PACKAGE: Final = __name__.partition(".")[0]
 _LIBRARIES: Final = (_PACKAGE, "kazoo")
+_CALLED_BY_ALL: Final = sys.stdlib_module_names | {"gevent"}
 
 runs_callbacks: set[Any] = set()
 """The code objects of the functions of this package that call the program's code."""
+
+_forked_by: list[Any] = []
+"""In a child that a sheltered greenlet has forked, that greenlet: the child's program is its."""
 
 
 class Sheltered:
@@ -68,18 +83,18 @@ class _Guarded:
 
 def _is_sheltered(hub: Hub, frame: FrameType | None) -> bool:
     current = getcurrent()
-    return current is hub or isinstance(current, Sheltered) or _top_package(frame) == _PACKAGE
+    is_sheltered = isinstance(current, Sheltered) and current not in _forked_by
+    return current is hub or is_sheltered or _top_package(frame) == _PACKAGE
 
 
 def _is_the_programs(hub: Hub, frame: FrameType | None) -> bool:
     """Return whether the signal came in code of the program that a greenlet of ours runs."""
     if getcurrent() is hub:
         return False
-    while frame is not None:
-        if _top_package(frame) in _LIBRARIES:
-            return frame.f_code in runs_callbacks
+    while frame is not None and _top_package(frame) in _CALLED_BY_ALL:
         frame = frame.f_back
-    return True
+    is_a_librarys = frame is not None and _top_package(frame) in _LIBRARIES
+    return frame is None or not is_a_librarys or frame.f_code in runs_callbacks
 
 
 def _top_package(frame: FrameType | None) -> str:
@@ -87,12 +102,19 @@ def _top_package(frame: FrameType | None) -> str:
 
 
 def _raise_in_main_greenlet(hub: Hub, error: BaseException, *, at_once: bool) -> None:
-    if at_once:
+    main: Any = next((greenlet for greenlet in _forked_by if not greenlet.dead), hub.parent)
+    if at_once and main is hub.parent:
         hub.handle_system_error(type(error), error, error.__traceback__)
     else:
         loop: Any = hub.loop
-        main: Any = hub.parent
         loop.run_callback(main.throw, type(error), error, error.__traceback__)
+
+
+def _after_fork_in_child(called_fork: object) -> None:
+    _forked_by[:] = [called_fork] if isinstance(called_fork, Sheltered) else []
+
+
+forks.hooks.append(_after_fork_in_child)
 
 
 def _guarded(handler: Any) -> Any:
@@ -118,20 +140,22 @@ def _get_bare(number: int, /) -> Any:
 def guard() -> None:
     """Put a guard round the handlers of signals, those that are installed and those to come.
 
+    On a Python without ``ctypes``, only round those to come.
+
     Does nothing where it is done, or outside the main thread, in which Python runs them all.
     """
     if _signal.signal is _set_guarded or not is_main_thread():
         return
-    import ctypes  # not before it is needed: it takes some milliseconds
-
     _signal.signal, _signal.getsignal = _set_guarded, _get_bare
-    sigaction = ctypes.CDLL(None).sigaction
+    if _ctypes is None:
+        return
+    sigaction = _ctypes.CDLL(None).sigaction
     for number in map(int, signal.valid_signals()):
         handler = _get(number)
         if callable(handler) and not isinstance(handler, _Guarded):
             # Setting Python's handler sets the system's too. That may be another one by now
             # (gevent.signal_handler, faulthandler), or have other flags (siginterrupt).
-            kept = ctypes.create_string_buffer(1024)  # more than any struct sigaction
+            kept = _ctypes.create_string_buffer(1024)  # more than any struct sigaction
             sigaction(number, None, kept)
             _set(number, _guarded(handler))
             sigaction(number, kept, None)

@@ -42,9 +42,13 @@ the import system's lock for it while the rooms are imported."""
 TRIES: Final = 100
 """How often kazoo may change between the decision and the writing."""
 
+_MOCKED: Final = (
+    "A mock stands in the place of {}: call patch_all() before it is put there, such as by "
+    "importing the application before the test"
+)
 _RESTLESS: Final = (
-    "What is to be changed in kazoo is another object each time that it is looked at: something, "
-    "such as a mock, stands in the place of one of its classes"
+    "What is to be changed in kazoo is another object each time that it is looked at: something "
+    "stands in the place of one of its classes"
 )
 
 
@@ -140,6 +144,7 @@ class Registry:
 
     def _decide(self) -> list[Applied]:
         """Import what is needed, and return the rows to apply."""
+        self._refuse_mocks()
         done = self._in_effect((*self._covered, *self.applied))
         if len(done) == len(self.patches):
             return [row for row in done.values() if row in self._covered]
@@ -158,6 +163,13 @@ class Registry:
         if wrong:
             raise UnsupportedKazooError(does_not_fit(wrong))
         return [row for row in rows if row not in self.applied]
+
+    def _refuse_mocks(self) -> None:
+        mock = sys.modules.get("unittest.mock")
+        if mock is not None:
+            for patch in self.patches:
+                if isinstance(self._owner(patch), mock.NonCallableMock):
+                    raise UnsupportedKazooError(_MOCKED.format(patch.name.rpartition(".")[0]))
 
     def _find_misfits(self) -> Iterator[str]:
         names = (*(patch.module for patch in self.patches), *(n.module for n in self._contract))

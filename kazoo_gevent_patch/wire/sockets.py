@@ -68,7 +68,12 @@ def _getaddrinfo(
         numeric = flags | gevent.socket.AI_NUMERICHOST
         return blocking(host, port, family, type, proto, numeric)
     except gevent.socket.gaierror:
+        pass
+    try:
         return gevent.socket.getaddrinfo(host, port, family, type, proto, flags)
+    except RuntimeError as error:
+        # gevent's pool can start no thread. The default handler needs none, and tries again.
+        raise gevent.socket.gaierror(gevent.socket.EAI_AGAIN, str(error)) from error
 
 
 def _with_globals(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:

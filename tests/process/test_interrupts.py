@@ -178,3 +178,144 @@ zk.stop()
 def test_a_signal_that_the_program_blocks_stays_blocked(zookeeper_hosts: str) -> None:
     """The thread that sends heartbeats does not take it instead."""
     assert run_python(BLOCKED.format(hosts=zookeeper_hosts)).stdout == "True\n"
+
+
+AT_ONCE = """
+import signal
+import gevent.monkey; gevent.monkey.patch_all()
+from kazoo_gevent_patch import patch_all; patch_all()
+import gevent
+from kazoo.client import KazooClient
+
+class Alarm(Exception):
+    pass
+
+def alarm(*_):
+    raise Alarm
+
+def work(*_):
+    seen.append("begins")
+    signal.raise_signal(signal.SIGALRM)
+    seen.append("goes on")
+
+seen = []
+zk = KazooClient("{hosts}")
+zk.start()
+zk.ensure_path("/data")
+signal.signal(signal.SIGALRM, alarm)
+try:
+    {begin}
+    gevent.sleep(20)
+except Alarm:
+    print(seen)
+while seen != ["begins", "goes on"]:
+    gevent.sleep(0.01)
+zk.stop()
+"""
+
+BEGIN = {
+    "a watch": 'zk.exists("/data", watch=work); zk.set("/data", b"1")',
+    "the function of a DataWatch": (
+        'zk.DataWatch("/data", lambda data, stat: work() if data == b"1" else None); '
+        'zk.set("/data", b"1")'
+    ),
+    "the function of a leader": 'zk.handler.spawn(zk.Election("/election").run, work)',
+}
+
+
+@pytest.mark.parametrize("begin", BEGIN)
+def test_an_exception_that_comes_in_code_of_the_program_is_raised_at_once(
+    zookeeper_hosts: str, chroot: str, begin: str
+) -> None:
+    """In the main greenlet, whether kazoo calls that code or this package does; it goes on."""
+    program = AT_ONCE.format(hosts=zookeeper_hosts + chroot, begin=BEGIN[begin])
+    assert run_python(program).stdout.splitlines() == ["['begins']"]
+
+
+FORKED_BY_A_WATCH = """
+import multiprocessing, os, signal, sys, time
+import gevent.monkey; gevent.monkey.patch_all()
+from kazoo_gevent_patch import patch_all; patch_all()
+import gevent
+from kazoo.client import KazooClient
+
+def end(*_):
+    sys.exit(7)
+
+def job():
+    signal.signal(signal.SIGTERM, end)
+    try:
+        os.write(works[1], b"1")
+        {work}
+    finally:
+        print("the job ends", flush=True)
+
+def begin(_):
+    worker = multiprocessing.get_context("fork").Process(target=job)
+    worker.start()
+    workers.append(worker)
+
+workers, works = [], os.pipe()
+zk = KazooClient("{hosts}")
+zk.start()
+zk.ensure_path("/data")
+zk.exists("/data", watch=begin)
+zk.set_async("/data", b"1")
+try:
+    while not workers:  # which never ends in the worker, where this goes on too
+        gevent.sleep(0.01)
+    os.read(works[0], 1)
+    workers[0].terminate()
+    workers[0].join()
+    print("it ended with", workers[0].exitcode, flush=True)
+finally:
+    print("the main program ends", flush=True)
+zk.stop()
+"""
+
+WORK = {
+    "that computes": "while True: pass",
+    "that waits": "gevent.sleep(60)",
+    "that uses the client": 'while True: zk.get("/")',
+}
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_a_worker_that_a_watch_has_forked_has_its_own_exceptions(
+    zookeeper_hosts: str, chroot: str, work: str
+) -> None:
+    """They are not raised in its copy of the parent's main program, which would end twice."""
+    program = FORKED_BY_A_WATCH.format(hosts=zookeeper_hosts + chroot, work=WORK[work])
+    assert run_python(program).stdout.splitlines() == [
+        "the job ends",
+        "it ended with 7",
+        "the main program ends",
+    ]
+
+
+WITHOUT_CTYPES = """
+import sys
+import gevent.monkey; gevent.monkey.patch_all()
+sys.modules["ctypes"] = None
+from kazoo_gevent_patch import patch_all; patch_all()
+import gevent, signal
+from kazoo.client import KazooClient
+
+def alarm(*_):
+    raise InterruptedError
+
+zk = KazooClient("{hosts}")
+zk.start()
+signal.signal(signal.SIGALRM, alarm)
+gevent.get_hub().loop.run_callback(signal.raise_signal, signal.SIGALRM)
+try:
+    gevent.sleep(20)
+except InterruptedError:
+    print(zk.get("/") is not None)
+zk.stop()
+"""
+
+
+def test_a_python_without_ctypes_will_do(zookeeper_hosts: str) -> None:
+    """One that was built without libffi has none; handlers that are set later are guarded."""
+    assert run_python(WITHOUT_CTYPES.format(hosts=zookeeper_hosts)).stdout == "True\n"

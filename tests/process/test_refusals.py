@@ -184,17 +184,29 @@ def test_this_is_cpython() -> None:
     assert sys.implementation.name == "cpython"
 
 
-def test_a_class_that_is_mocked_is_refused_and_does_not_hang() -> None:
-    """What stands in its place is another object each time that it is looked at."""
-    program = """
+@pytest.mark.parametrize(
+    "mocked",
+    [
+        '"kazoo.client.KazooClient"',
+        '"kazoo.client.KazooClient", autospec=True',
+        '"kazoo.recipe.lock.Lock"',
+    ],
+)
+def test_a_class_that_is_mocked_is_refused_and_named(mocked: str) -> None:
+    """And patch_all() works when the mock is gone."""
+    program = f"""
 from unittest import mock
-import kazoo.client
+import kazoo.client, kazoo.recipe.lock
 from kazoo_gevent_patch import is_patched, patch_all
 from kazoo_gevent_patch.errors import UnsupportedKazooError
-with mock.patch("kazoo.client.KazooClient"):
+with mock.patch({mocked}):
     try:
         patch_all()
     except UnsupportedKazooError as error:
-        print("refused", is_patched())
+        print(error, is_patched())
+patch_all()
+print(is_patched())
 """
-    assert run_python(program).stdout == "refused False\n"
+    first, second = run_python(program).stdout.splitlines()
+    assert f"A mock stands in the place of {mocked.split(chr(34))[1]}: call" in first
+    assert (first.rpartition(" ")[2], second) == ("False", "True")

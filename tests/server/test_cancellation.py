@@ -239,7 +239,8 @@ def test_a_call_that_is_cancelled_anywhere_leaves_nothing_behind(
     numbers = count()
 
     def round_of(cancellation: Cancellation) -> bool:
-        call, then = CALLS[name](zk, other, f"/{next(numbers)}")
+        # Such a name looks like the identity of a recipe's own nodes.
+        call, then = CALLS[name](zk, other, f"/{next(numbers):032x}")
         outcome = cancelled(call, cancellation)
         expected = cancellation.error if outcome.delivered else type(None)
         assert isinstance(outcome.error, expected), (cancellation, outcome)

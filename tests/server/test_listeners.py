@@ -144,6 +144,42 @@ def test_a_listener_that_is_removed_while_it_waits_hears_nothing_more(
     assert heard == [KazooState.SUSPENDED]
 
 
+class InOrder(list[Any]):
+    """Listeners in the order in which they were added; kazoo's are in a set."""
+
+    add = list.append
+    discard = list.remove
+
+
+def test_a_listener_that_another_one_removes_still_hears_the_state_that_came(
+    make_client: MakeClient,
+) -> None:
+    """And none that comes later; one that is added hears what comes later only."""
+    client, heard = make_client(), list[tuple[str, str]]()
+
+    def first(state: str) -> None:
+        heard.append(("first", state))
+        if state == KazooState.SUSPENDED:
+            client.remove_listener(second)
+            client.add_listener(third)
+
+    def second(state: str) -> None:
+        heard.append(("second", state))
+
+    def third(state: str) -> None:
+        heard.append(("third", state))
+
+    client.state_listeners = InOrder([first, second])
+    drop_connection(client)
+    wait_for(client, lambda: ("third", KazooState.CONNECTED) in heard)
+    assert heard == [
+        ("first", KazooState.SUSPENDED),
+        ("second", KazooState.SUSPENDED),
+        ("first", KazooState.CONNECTED),
+        ("third", KazooState.CONNECTED),
+    ]
+
+
 def test_recipes_hear_of_a_state_though_a_listener_waits(patched_client: KazooClient) -> None:
     """A ChildrenWatch sets its watch again while an application's listener waits."""
     client, release, children = patched_client, Event(), list[list[str]]()

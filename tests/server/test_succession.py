@@ -15,7 +15,7 @@ from kazoo.exceptions import ConnectionLoss
 from kazoo.protocol.states import KazooState
 
 from tests.server.conftest import MakeClient
-from tests.support import wait_until
+from tests.support import run_python, wait_until
 
 CUTS: dict[str, Callable[[Any], object]] = {
     "kill": lambda greenlet: greenlet.kill(),
@@ -131,3 +131,66 @@ def test_callbacks_run_on_when_their_worker_is_killed(patched_client: KazooClien
     gevent.sleep(0.01)
     queue._worker.kill(GreenletExit)
     wait_until(lambda: ran == ["before", "after"], sleep=gevent.sleep)
+
+
+NO_RESOLVER = """
+import os, sys
+os.environ["GEVENT_RESOLVER"] = "dnspython"  # which gevent imports at the first look-up
+sys.modules["dns"] = None
+import gevent.monkey; gevent.monkey.patch_all()
+from kazoo_gevent_patch import patch_all; patch_all()
+import gevent
+from kazoo.client import KazooClient
+
+zk = KazooClient("a-host:1")
+zk.start_async()
+greenlets = []
+with gevent.Timeout(2, False):
+    while True:
+        if zk._connection._connection_routine not in greenlets:
+            greenlets.append(zk._connection._connection_routine)
+        gevent.sleep(0)
+print(len(greenlets))
+zk.stop()
+"""
+
+
+def test_an_error_of_gevents_that_stays_is_met_with_pauses() -> None:
+    """They double: there is no end of such errors, and each is a traceback in the log."""
+    assert 4 < int(run_python(NO_RESOLVER).stdout) < 12
+
+
+NO_THREAD = """
+import resource, sys, os
+import gevent.monkey; gevent.monkey.patch_all()
+from kazoo_gevent_patch import patch_all; patch_all(keep_sessions=False)
+import gevent, kazoo.protocol.connection
+from gevent.monkey import get_original
+from kazoo.client import KazooClient
+
+zk = KazooClient("{hosts}".replace("127.0.0.1", "localhost"), timeout=4.0)
+zk.start()
+go_on = get_original("_thread", "allocate_lock")()
+go_on.acquire()
+gevent.get_hub().threadpool.spawn(go_on.acquire)  # so that a look-up needs another thread
+if os.getuid() == 0:  # which no limit is for
+    os.setgid(65534)
+    os.setuid(65534)
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 4096))
+routine = zk._connection._connection_routine
+zk._connection._socket.shutdown(2)
+gevent.sleep(1.5)
+print(zk.connected)
+go_on.release()
+while not zk.connected:
+    gevent.sleep(0.01)
+print(zk._connection._connection_routine is routine)
+zk.stop()
+"""
+
+
+def test_a_host_is_looked_up_again_when_no_thread_can_be_started(zookeeper_hosts: str) -> None:
+    """As after any look-up that fails; the default handler needs no thread for it."""
+    result = run_python(NO_THREAD.format(hosts=zookeeper_hosts))
+    assert result.stdout.splitlines() == ["False", "True"]
+    assert "Traceback" not in result.stderr

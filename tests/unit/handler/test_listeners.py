@@ -38,6 +38,11 @@ def in_hub(function: Callable[[], object]) -> None:
     assert done.wait(10)
 
 
+def hear(queue: ListenerQueue, calls: list[Callable[[], object]]) -> None:
+    """Have the queue make the calls of a state."""
+    queue.run(lambda: calls)
+
+
 PLACES: dict[str, Callable[[Callable[[], object]], object]] = {
     "the main greenlet": lambda function: function(),
     "a greenlet": lambda function: gevent.spawn(function).get(timeout=10),
@@ -56,7 +61,7 @@ def test_what_does_not_wait_has_run_before_anybody_else_goes_on(
     def run() -> None:
         for number in range(3):
             gevent.get_hub().loop.run_callback(seen.append, "another")
-            queue.run([partial(seen.append, f"{number} {name}") for name in "ab"])
+            hear(queue, [partial(seen.append, f"{number} {name}") for name in "ab"])
             assert seen == [f"{number} a", f"{number} b"]
             if place != "the hub":
                 gevent.sleep(0)
@@ -77,9 +82,9 @@ def test_as_soon_as_one_waits_the_caller_goes_on(queue: ListenerQueue, place: st
         seen.append("waited")
 
     def run() -> None:
-        queue.run([wait, partial(seen.append, "next")])
+        hear(queue, [wait, partial(seen.append, "next")])
         assert seen == ["waits"]
-        queue.run([partial(seen.append, "later")])
+        hear(queue, [partial(seen.append, "later")])
         assert seen == ["waits"]
 
     PLACES[place](run)
@@ -99,7 +104,7 @@ def test_one_greenlet_runs_them_all_until_the_end(queue: ListenerQueue) -> None:
             gevent.sleep(0.001)
 
     for wait in (False, True, False):
-        queue.run([partial(note, wait)])
+        hear(queue, [partial(note, wait)])
         assert queue.join(10)
     assert len(set(greenlets)) == 1
     queue.end()
@@ -107,7 +112,7 @@ def test_one_greenlet_runs_them_all_until_the_end(queue: ListenerQueue) -> None:
     wait_until(greenlets[0].ready, sleep=gevent.sleep)
     greenlets.clear()
     wait_until(lambda: gc.collect() >= 0 and gone() is None, sleep=gevent.sleep)
-    queue.run([partial(note, False)])
+    hear(queue, [partial(note, False)])
     assert len(greenlets) == 1
 
 
@@ -115,9 +120,9 @@ def test_an_end_that_is_overtaken_by_more_is_none(queue: ListenerQueue) -> None:
     """The client is started again before the loop has come to ending the greenlet."""
     seen: list[object] = []
     go_on = Event()
-    queue.run([partial(seen.append, getcurrent)])
+    hear(queue, [partial(seen.append, getcurrent)])
     queue.end()
-    queue.run([lambda: go_on.wait(10), partial(seen.append, "ran")])
+    hear(queue, [lambda: go_on.wait(10), partial(seen.append, "ran")])
     gevent.sleep(0.01)  # the loop comes to it while the greenlet waits
     go_on.set()
     assert queue.join(10)
@@ -136,11 +141,11 @@ def test_one_that_raises_what_ends_a_greenlet_takes_no_other_with_it(
 
     gevent.get_hub().exception_stream = None
     try:
-        queue.run([leave, partial(seen.append, "behind")])
+        hear(queue, [leave, partial(seen.append, "behind")])
         assert queue.join(10)
     finally:
         del gevent.get_hub().exception_stream
-    queue.run([partial(seen.append, "later")])
+    hear(queue, [partial(seen.append, "later")])
     assert seen == ["behind", "later"]
 
 
@@ -149,11 +154,11 @@ def test_a_greenlet_that_is_killed_is_replaced(queue: ListenerQueue, when: str) 
     """As gevent.killall does with all that it finds; nothing that waits for its turn is lost."""
     greenlets: list[Any] = []
     seen: list[str] = []
-    queue.run([lambda: greenlets.append(getcurrent())])
+    hear(queue, [lambda: greenlets.append(getcurrent())])
     if when == "in a listener":
-        queue.run([lambda: gevent.sleep(30), partial(seen.append, "behind")])
+        hear(queue, [lambda: gevent.sleep(30), partial(seen.append, "behind")])
     greenlets[0].kill(timeout=10)
-    queue.run([partial(seen.append, "later")])
+    hear(queue, [partial(seen.append, "later")])
     assert queue.join(10)
     assert seen == (["later"] if when == "parked" else ["behind", "later"])
 
@@ -163,7 +168,7 @@ def test_a_caller_that_is_killed_takes_nothing_with_it(queue: ListenerQueue) -> 
     seen: list[str] = []
     go_on = Event()
     caller: Any = gevent.spawn(
-        lambda: queue.run([lambda: go_on.wait(10), partial(seen.append, "behind")])
+        lambda: hear(queue, [lambda: go_on.wait(10), partial(seen.append, "behind")])
     )
     # The kill comes in the very turn of the loop in which the caller would go on.
     gevent.get_hub().loop.run_callback(partial(caller.kill, block=False))
@@ -176,7 +181,7 @@ def test_a_caller_that_is_killed_takes_nothing_with_it(queue: ListenerQueue) -> 
 def test_a_listener_that_joins_does_not_wait_for_itself(queue: ListenerQueue) -> None:
     """stop() in a listener."""
     joined: list[bool] = []
-    queue.run([lambda: joined.append(queue.join(10))])
+    hear(queue, [lambda: joined.append(queue.join(10))])
     assert joined == [True]
 
 
@@ -185,8 +190,8 @@ def test_more_from_inside_a_listener_comes_in_turn(queue: ListenerQueue) -> None
     seen: list[str] = []
 
     def change() -> None:
-        queue.run([partial(seen.append, "third")])
+        hear(queue, [partial(seen.append, "third")])
         seen.append("first")
 
-    queue.run([change, partial(seen.append, "second")])
+    hear(queue, [change, partial(seen.append, "second")])
     assert seen == ["first", "second", "third"]
