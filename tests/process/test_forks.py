@@ -862,11 +862,22 @@ def test_a_client_on_threads_moves_when_a_child_without_hooks_is_patched(
     """uWSGI, patched late: in such a child Python takes the parent's threads for alive."""
     run(
         f"""
-import ctypes, os
+import ctypes, os, time
 from kazoo.client import KazooClient
 zk = KazooClient({zookeeper_hosts + chroot!r}, timeout=5.0)
 zk.start()
 session = zk.client_id[0]
+
+def woken():
+    threads = set(os.listdir("/proc/self/task")) - {{str(os.getpid())}}
+    states = [open(f"/proc/self/task/{{thread}}/status").read() for thread in threads]
+    return [state.partition("voluntary_ctxt")[2] for state in states]
+
+# A thread that asks for the interpreter's lock at the fork, which wakes up again and again, would
+# leave it to nobody in the child.
+before = None
+while before != (before := woken()):
+    time.sleep(0.05)
 pid = ctypes.PyDLL(None).fork()
 if pid == 0:
     import gevent.monkey; gevent.monkey.patch_all()
