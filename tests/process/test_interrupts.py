@@ -47,27 +47,38 @@ def go_on(number):
             pass
 
 def alarm(*_):
+    raised[0] += 1
     raise error
 
 zk = KazooClient("{hosts}", timeout=30)
 zk.start()
 zk.create("/held-", ephemeral=True, sequence=True)
 session = zk.client_id
-for number in range(callers):
-    threading.Thread(target=go_on, args=(number,), daemon=True).start()
-interrupts = 0
+threads = [threading.Thread(target=go_on, args=(number,), daemon=True) for number in range(callers)]
+for thread in threads:
+    thread.start()
+interrupts, raised, caught = 0, [0], 0
 signal.signal(signal.SIGALRM, alarm)
 while interrupts < {interrupts}:
     try:
-        signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0002, 0.003))
+        # One at a time: while one is on its way here, another would come outside of the try.
+        before = raised[0]
+        if before == caught:
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0002, 0.003))
         time.sleep(0.05)
+        if before == raised[0]:
+            caught = before  # a greenlet of the program had it
     except error:
+        caught = raised[0]
         interrupts += 1
 signal.setitimer(signal.ITIMER_REAL, 0)
 signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
 def all_answered_since(moment):
-    return sum(last.get(number, 0) < moment for number in range(callers))
+    # gevent ends a greenlet of the program that has no try where the exception comes.
+    return sum(
+        threads[number].is_alive() and last.get(number, 0) < moment for number in range(callers)
+    )
 
 moment, before, deadline = time.monotonic(), ran[0], time.monotonic() + 30
 while all_answered_since(moment) and time.monotonic() < deadline:
