@@ -173,7 +173,7 @@ def package(session: nox.Session) -> None:
     shutil.rmtree(built, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(built))
     session.run("python", "-m", "twine", "check", "--strict", *map(str, built.iterdir()))
-    session.install(*map(str, built.glob("*.whl")), "gunicorn", "celery", *REQUIREMENTS)
+    session.install(*map(str, built.glob("*.whl")), "gunicorn[gevent]", "celery", *REQUIREMENTS)
     run_suite(session, *OF_A_PACKAGE, *session.posargs)
 
 

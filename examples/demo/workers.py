@@ -23,23 +23,27 @@ def compute(gunicorn: tuple[str, ...], hosts: str) -> str:
     command = [sys.executable, "-m", "gunicorn", "--workers", str(WORKERS), *gunicorn]
     command += ["--bind", f"127.0.0.1:{port}", "examples.demo.service:application"]
     with TemporaryFile() as output, ExitStack() as stack:
-        server = children.spawn(command, stdout=output, env={**os.environ, "ZK_HOSTS": hosts})
+        env = {**os.environ, "ZK_HOSTS": hosts}
+        server = children.spawn(command, stdout=output, stderr=output, env=env)
         stack.callback(children.kill, server)
-        _wait_for_all(port)
+        if not _all_answer(port):
+            output.seek(0)
+            raise RuntimeError(f"gunicorn does not answer:\n{output.read().decode()}")
         kept = _ask(port, "/compute")["kept"]
         server.terminate()
         server.wait(TIMEOUT)
     return "kept" if kept else "lost"
 
 
-def _wait_for_all(port: int) -> None:
-    """Wait until every worker has answered: one that still boots would miss what is sent to it."""
+def _all_answer(port: int) -> bool:
+    """Return whether every worker answers: one that still boots would miss what is sent to it."""
     seen: set[object] = set()
     deadline = monotonic() + TIMEOUT
     while len(seen) < WORKERS and monotonic() < deadline:
         with suppress(OSError):  # it does not listen yet
             seen.add(_ask(port, "/")["pid"])
         sleep(0.01)
+    return len(seen) == WORKERS
 
 
 def _ask(port: int, path: str) -> dict[str, object]:
