@@ -24,7 +24,7 @@ def compute(gunicorn: tuple[str, ...], hosts: str) -> str:
     command += ["--bind", f"127.0.0.1:{port}", "examples.demo.service:application"]
     with TemporaryFile() as output, ExitStack() as stack:
         env = {**os.environ, "ZK_HOSTS": hosts}
-        server = children.spawn(command, stdout=output, stderr=output, env=env)
+        server = children.spawn(command, stdout=output, env=env)
         stack.callback(children.kill, server)
         if not _all_answer(port):
             output.seek(0)
