@@ -58,9 +58,7 @@ def make_state_change(
     client.state = state
     for listener in filter(is_of_a_recipe, list(client.state_listeners)):
         _tell(client, listener, state)
-    listeners = client.handler.listeners
-    if not (listeners.is_idle() and all(map(is_of_a_recipe, client.state_listeners))):
-        listeners.run(partial(_calls_of_applications, client, state))
+    client.handler.listeners.run(partial(_calls_of_applications, client, state))
     return None
 
 

@@ -50,6 +50,8 @@ class ListenerQueue:
         What they raise is the caller's to handle, inside of them.
         """
         self._states.append(calls_of_state)
+        if self._all_ran.is_set() and not self._has_calls():
+            return
         self._kept = True
         self._all_ran.clear()
         hub = hub_bound_to_thread()
@@ -70,10 +72,6 @@ class ListenerQueue:
             self._caller = None
             if go_on is not None:
                 go_on.stop()
-
-    def is_idle(self) -> bool:
-        """Return whether all has run."""
-        return self._all_ran.is_set()
 
     def end(self) -> None:
         """Let the greenlet end when all has run."""

@@ -22,6 +22,8 @@ from weakref import ref
 
 from gevent.monkey import get_original
 
+from kazoo_gevent_patch.loop.daemons import is_main_thread
+
 log = logging.getLogger("kazoo_gevent_patch")
 
 LONGEST_WAIT: Final = 3600.0
@@ -182,8 +184,7 @@ if sys.version_info[:2] == (3, 13):
 
 
 def _after_fork_in_parent() -> None:
-    is_main_thread = _native_id() == os.getpid()
-    if _resume_soon is None or not is_main_thread or _resume_soon():
+    if _resume_soon is None or not is_main_thread() or _resume_soon():
         _resume()
 
 

@@ -93,8 +93,9 @@ def _is_the_programs(hub: Hub, frame: FrameType | None) -> bool:
         return False
     while frame is not None and _top_package(frame) in _CALLED_BY_ALL:
         frame = frame.f_back
-    is_a_librarys = frame is not None and _top_package(frame) in _LIBRARIES
-    return frame is None or not is_a_librarys or frame.f_code in runs_callbacks
+    if frame is None or _top_package(frame) not in _LIBRARIES:
+        return True
+    return frame.f_code in runs_callbacks
 
 
 def _top_package(frame: FrameType | None) -> str:
