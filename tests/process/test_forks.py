@@ -276,7 +276,7 @@ assert sorted(went_on) == ["callback", "callback", "own", "spawned"]
 """,
     "a fork while the session is being established": """
 for _ in range(5):
-    other = KazooClient(HOSTS, timeout=5.0)
+    other = KazooClient(HOSTS, timeout=20.0)
     other.start_async()
     children = []
     while not other.connected:
