@@ -66,6 +66,16 @@ def test_small_reads_are_served_from_one_large_one(selector: Selector, pair: Pai
     assert connection.pending() == 0
 
 
+def test_a_reply_that_select_has_seen_is_pending(selector: Selector, pair: Pair) -> None:
+    """kazoo asks no second select for it; one that was received is pending no more."""
+    connection, peer = pair
+    peer.sendall(b"abcd")
+    assert selector.select([connection], [], [], 5)[0] == [connection]
+    assert connection.pending() == 1
+    assert connection.recv(4) == b"abcd"
+    assert connection.pending() == 0
+
+
 def test_what_else_a_socket_has_is_the_sockets_own(pair: Pair) -> None:
     """Programs ask the connection for its addresses and options, as they ask a socket."""
     connection, peer = pair
@@ -517,12 +527,20 @@ def test_a_closed_descriptor_is_a_value_error(selector: Selector) -> None:
         selector.select([fd], [], [], 0)
 
 
-class Sink:
-    """A socket whose peer reads as fast as one can write."""
+class Quick:
+    """A socket whose peer reads and writes as fast as one can write and read."""
 
     def send(self, data: bytes) -> int:
         """Take everything."""
         return len(data)
+
+    def recv(self, size: int) -> bytes:
+        """Give all that is asked for."""
+        return bytes(size)
+
+    def pending(self) -> int:
+        """Return that a TLS object has nothing in memory."""
+        return 0
 
 
 def read_requests(selector: Selector, _: Connection, reader: WakeReader) -> None:
@@ -537,6 +555,14 @@ def read_requests_of_a_session(
     assert selector.select([connection, reader], [], [], 5.0)[0] == [reader]
 
 
+def read_replies(selector: Selector, connection: Connection, reader: WakeReader) -> None:
+    """Read replies as kazoo's connection loop does; there is always one, and a request waits."""
+    ready = selector.select([connection, reader], [], [], 5.0)[0]
+    assert reader in ready
+    if connection in ready:
+        assert receive_exactly(selector, connection, 4) == bytes(4)
+
+
 def write_a_large_message(selector: Selector, connection: Connection, _: WakeReader) -> None:
     """Send a piece of a message that has no end."""
     assert selector.select([], [connection], [], 5.0)[1] == [connection]
@@ -544,7 +570,9 @@ def write_a_large_message(selector: Selector, connection: Connection, _: WakeRea
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-@pytest.mark.parametrize("work", [read_requests, read_requests_of_a_session, write_a_large_message])
+@pytest.mark.parametrize(
+    "work", [read_requests, read_requests_of_a_session, read_replies, write_a_large_message]
+)
 def test_a_busy_select_lets_timers_run(
     selector: Selector,
     pair: Pair,
@@ -553,9 +581,10 @@ def test_a_busy_select_lets_timers_run(
     is_tls: bool,
 ) -> None:
     """A loop that always finds something to do does not starve the event loop."""
-    connection, _ = pair
+    connection, peer = pair
     reader, writer = wake_channel()
     writer.send(b"\0")
+    uses_quick = work in (read_replies, write_a_large_message)
     ticks: list[float] = []
 
     def tick() -> None:
@@ -566,12 +595,13 @@ def test_a_busy_select_lets_timers_run(
     ticker = gevent.spawn(tick)
     deadline = perf_counter() + 10
     with monkeypatch.context() as patch:
-        if work is write_a_large_message:
+        if uses_quick:
+            peer.send(b"\0")  # nobody receives it, so that the descriptor stays readable
             sock = connection._sock
-            connection._use(Sink())
+            connection._use(Quick())
             patch.setattr(connection, "_is_tls", is_tls)
         while not ticker.ready() and perf_counter() < deadline:
             work(selector, connection, reader)
-    if work is write_a_large_message:
+    if uses_quick:
         connection._use(sock)
     assert len(ticks) == 5
