@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -192,3 +194,13 @@ def test_a_look_up_that_finds_no_thread_is_one_that_failed(zookeeper_hosts: str)
     assert result.stdout == "True\n"
     assert 0 < result.stderr.count("Cannot resolve localhost") < 50
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="each object has a dictionary")
+def test_a_session_makes_no_dictionaries_of_what_each_request_looks_at(
+    patched_client: KazooClient,
+) -> None:
+    """CPython 3.11 and newer find attributes faster where nobody has asked for ``__dict__``."""
+    for thing in (patched_client._connection, patched_client.handler):
+        held = gc.get_referents(thing)
+        assert not [part for part in held if type(part) is dict and part.keys() & dir(thing)]
