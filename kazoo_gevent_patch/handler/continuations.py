@@ -55,23 +55,25 @@ def is_continuation(callback: Callable[..., object]) -> bool:
     """
     if isinstance(callback, partial) and getattr(callback.func, "__name__", None) == "spawn":
         return any(map(is_job, callback.args[:1]))  # a SetPartitioner's; spawning never waits
-    name = _name(callback)
-    return name in _SIGNALS or (name.startswith("kazoo.client.") and "<locals>" in name)
+    function = _unwrapped(callback)
+    if function is not None and function.__globals__.get("__name__") == "kazoo.client":
+        return "<locals>" in function.__qualname__
+    return _name(function) in _SIGNALS
 
 
 def is_signal(callback: Callable[..., object]) -> bool:
     """Return whether the callback is a step of a recipe that tells somebody, and never waits."""
-    return _name(callback) in _SIGNALS
+    return _name(_unwrapped(callback)) in _SIGNALS
 
 
 def is_job(callback: Callable[..., object]) -> bool:
     """Return whether the callback is a step of a recipe that needs a greenlet of its own."""
-    return _name(callback) in _JOBS
+    return _name(_unwrapped(callback)) in _JOBS
 
 
 def is_of_a_recipe(callback: Callable[..., object]) -> bool:
     """Return whether the callback is a function of one of kazoo's recipes."""
-    return _name(callback).startswith("kazoo.recipe.")
+    return _name(_unwrapped(callback)).startswith("kazoo.recipe.")
 
 
 def is_waiter(callback: Callable[..., object]) -> bool:
@@ -86,9 +88,8 @@ def is_waiter(callback: Callable[..., object]) -> bool:
     )
 
 
-def _name(callback: Callable[..., object]) -> str:
+def _name(function: FunctionType | None) -> str:
     """Return the full name of a function of kazoo's, and nothing for any other."""
-    function = _unwrapped(callback)
     # Not its __module__, which other decorators copy.
     module = "" if function is None else str(function.__globals__.get("__name__"))
     if function is None or not module.startswith("kazoo."):
@@ -98,15 +99,18 @@ def _name(callback: Callable[..., object]) -> str:
 
 def _unwrapped(callback: Any) -> FunctionType | None:
     """Return the function under a method, a ``partial`` and kazoo's decorators."""
-    while type(callback) is not FunctionType or callback.__globals__ is _DECORATORS:
-        if isinstance(callback, partial):
-            callback = callback.func
-        elif isinstance(callback, MethodType):
-            callback = callback.__func__
-        elif type(callback) is FunctionType and callback.__closure__:
+    while True:
+        if type(callback) is FunctionType:
+            if callback.__globals__ is not _DECORATORS:
+                return callback
+            if not callback.__closure__:
+                return None
             # wrap() and capture_exceptions(); the first leaves no __wrapped__.
             names = callback.__code__.co_freevars
             callback = callback.__closure__[names.index("function")].cell_contents
+        elif isinstance(callback, partial):
+            callback = callback.func
+        elif isinstance(callback, MethodType):
+            callback = callback.__func__
         else:
             return None
-    return callback
