@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 else:
     Waiter = gevent.hub.Waiter
 
+hub_of_this_thread: Callable[[], Hub | None] = get_hub_if_exists
+"""Returns the calling thread's hub; None if gevent has never been used in this thread."""
+
 current_thread: Callable[[], int] = get_original("_thread", "get_ident")
 _native_sleep = get_original("time", "sleep")
 _nothing: Final = partial(bool)
@@ -65,18 +68,12 @@ def waker(hub: Hub, function: Callable[..., object], *args: object) -> Callable[
     return partial(schedule, function, *args)
 
 
-def hub_of_this_thread() -> Hub | None:
-    """Return the calling thread's hub; None if gevent has never been used in this thread."""
-    hub: Hub | None = get_hub_if_exists()
-    return hub
-
-
 def hub_to_wait_in() -> Hub | None:
     """Return the hub whose event loop runs while the caller waits; None if there is none.
 
     Raises ``CannotWaitError`` in that event loop itself.
     """
-    hub: Hub | None = get_hub_if_exists()
+    hub = hub_of_this_thread()
     if hub is not None and getcurrent() is hub:
         raise CannotWaitError(
             "This call waits, and was made in the event loop (a signal handler of an idle "

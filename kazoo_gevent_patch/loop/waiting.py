@@ -185,24 +185,22 @@ class WaitingList(list[Any]):
         is_over: Callable[[], object],
         timeout: float | None = None,
         home: Hub | None = None,
+        kept: Place | None = None,
     ) -> Any:
         """Wait until the caller is woken, and return the news; False if nothing woke it.
 
         ``is_over`` says whether there is nothing to wait for any more; it is asked once, after the
         caller joined the list. ``timeout`` is in seconds, None is for ever. In the ``home`` hub
-        that needs no timer: the loop has something else to wait for. Raises ``CannotWaitError``
+        that needs no timer: the loop has something else to wait for. ``kept`` is a place that the
+        caller keeps for its waits, which others may wake as well. Raises ``CannotWaitError``
         in the event loop itself, unless the time-out is zero or less: that waits for nothing.
         """
-        if timeout is not None and timeout <= 0 and getcurrent() is hub_of_this_thread():
+        if kept is not None:
+            place: Place | ThreadPlace = kept
+        elif timeout is not None and timeout <= 0 and getcurrent() is hub_of_this_thread():
             return False
-        news = self.wait_in(new_place(home), is_over, timeout)
-        resumed[0] = perf_counter()
-        return news
-
-    def wait_in(
-        self, place: Place | ThreadPlace, is_over: Callable[[], object], timeout: float | None
-    ) -> Any:
-        """Do what ``wait`` does, in a place of the caller's, which others may wake as well."""
+        else:
+            place = new_place(home)
         try:
             self.append(place)
             if is_over():
@@ -216,6 +214,8 @@ class WaitingList(list[Any]):
                     pass
         if not mark[0]:
             notice_fork()
+        if kept is None:
+            resumed[0] = perf_counter()
         return news
 
     def leave(self, place: AnyPlace) -> None:

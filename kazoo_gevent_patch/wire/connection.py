@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import gevent.socket
 from gevent.monkey import get_original
 
-from kazoo_gevent_patch.wire.descriptor import WRITE, DescriptorEvents
+from kazoo_gevent_patch.wire.descriptor import DescriptorEvents
 from kazoo_gevent_patch.wire.wake_channel import WakeReader
 
 # gevent replaces these when it patches, by what runs the event loop.
@@ -106,7 +106,8 @@ class Connection:
         """Whether the helper thread uses the socket, or is about to find out that it may not."""
         self._poll = _poll()
         self._poll.register(sock.fileno(), POLLIN)
-        self._events = DescriptorEvents(sock.fileno())
+        self.events = DescriptorEvents(sock.fileno())
+        """Where to wait for the socket."""
         self._is_tls = hasattr(sock, "pending")
         self._use(sock)
 
@@ -280,22 +281,18 @@ class Connection:
         # Like the kernel's buffer. Else the last recv of it would make this seem not readable.
         self._ahead = b""
         self._position = self._end = 0
-        self._events.close()
+        self.events.close()
         self._sock.close()
         self.ready = True
-        self._events.end_wait()
+        self.events.end_wait()
 
     def abandon(self) -> None:
         """Close this process's copy of the descriptor; send nothing, tell no loop. After a fork."""
         self._closed = True
         self._lent = False  # the helper thread is the parent's
         with suppress(ValueError):  # the loop was destroyed, and its thread is about to end
-            self._events.close()
+            self.events.close()
         close_copy(self._sock)
-
-    def readable(self) -> bool:
-        """Return whether ``recv`` is known to return, or raise, at once."""
-        return self.ready
 
     def look(self) -> bool:
         """Find out, and return, whether ``recv`` returns, or raises, at once."""
@@ -309,20 +306,6 @@ class Connection:
         if self.full:
             self.flush()
         return not self.full
-
-    def wait(self, events: int, deadline: float, channel: WakeReader) -> int:
-        """Wait until there is room for what waits to be sent; with ``READ``, for a reply too.
-
-        ``events`` is that or 0. The deadline (by the monotonic clock), a byte in the channel,
-        and a false alarm also end the wait. Returns 0 for these, else what happened.
-        """
-        if self.behind or not events:
-            events |= WRITE
-        happened = self._events.wait(events, deadline, channel)
-        # An event that is neither (an error in the loop) is for recv to tell.
-        if happened and happened != WRITE:
-            self.ready = True
-        return happened
 
 
 def _of_the_socket(name: str) -> property:

@@ -58,7 +58,7 @@ class DescriptorEvents:
             watcher.start(place.switch, pass_events=True)
             if deadline < inf and (deadline < self._rings or not self._timer.active):
                 self._set_timer(deadline)
-            happened = channel.waiting.wait_in(place, channel.bytes.__len__, None)
+            happened = channel.waiting.wait(channel.bytes.__len__, None, None, place)
         finally:
             self._is_used = False
             watcher.stop()

@@ -14,7 +14,7 @@ from gevent import getcurrent
 from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
 from kazoo_gevent_patch.loop.waiting import SLICE, TimeSlice
 from kazoo_gevent_patch.wire.connection import Connection
-from kazoo_gevent_patch.wire.descriptor import READ
+from kazoo_gevent_patch.wire.descriptor import READ, WRITE
 from kazoo_gevent_patch.wire.wake_channel import SILENT, WakeReader
 
 Ready = tuple[list[Any], list[Any], list[Any]]
@@ -102,16 +102,25 @@ class Selector:
                     # Its byte was never sent, or is about to be by another thread. That is then
                     # one too many, which kazoo takes when it finds no request.
                     requests.append(0)
-            if wlist or expired:
+            if not wlist and not expired:
+                if requests:
+                    return ([connection, channel] if connection.ready else [channel]), [], []
+                if connection.ready:
+                    return [connection], [], []
+            else:
                 # The timer may have come before news that the event loop had as well.
                 connection.look()
-            readable: list[Any] = [connection] if connection.ready and rlist else []
-            if requests:
-                readable.append(channel)
-            writable = list(wlist) if wlist and connection.writable() else []
-            if readable or writable or expired:
-                return readable, writable, []
-            happened = connection.wait(READ if rlist else 0, deadline, channel)
+                readable: list[Any] = [connection] if connection.ready and rlist else []
+                if requests:
+                    readable.append(channel)
+                writable = list(wlist) if wlist and connection.writable() else []
+                if readable or writable or expired:
+                    return readable, writable, []
+            wanted = (READ if rlist else WRITE) | (WRITE if connection.behind else 0)
+            happened = connection.events.wait(wanted, deadline, channel)
+            # An event that is neither (an error in the loop) is for recv to tell.
+            if happened and happened != WRITE:
+                connection.ready = True
             self.slice.ends = perf_counter() + SLICE
             expired = not happened and not requests and monotonic() >= deadline
 

@@ -16,7 +16,7 @@ from gevent import socket
 
 from kazoo_gevent_patch.wire import connection as connection_module
 from kazoo_gevent_patch.wire.connection import Connection
-from kazoo_gevent_patch.wire.descriptor import READ
+from kazoo_gevent_patch.wire.descriptor import READ, WRITE, DescriptorEvents
 from kazoo_gevent_patch.wire.selector import Selector
 from kazoo_gevent_patch.wire.wake_channel import WakeReader, wake_channel
 from tests.support import wait_until
@@ -306,7 +306,7 @@ def test_what_had_no_room_is_sent_while_select_waits(
     while selector.select([], [connection], [], 0)[1]:
         sent += connection.send(b"x" * 1000)
     waiting = gevent.spawn(selector.select, [connection, reader], [], [], kind(30))
-    wait_until(lambda: connection._events._is_used, sleep=gevent.sleep)
+    wait_until(lambda: connection.events._is_used, sleep=gevent.sleep)
     received = 0
     with gevent.Timeout(10):
         while received < sent:
@@ -430,7 +430,7 @@ def test_two_greenlets_may_not_wait_for_one_connection(selector: Selector, pair:
     """The second gets gevent's error, and the first still its data."""
     connection, peer = pair
     first = gevent.spawn(selector.select, [connection], [], [], 30)
-    wait_until(lambda: connection._events._is_used, sleep=gevent.sleep)
+    wait_until(lambda: connection.events._is_used, sleep=gevent.sleep)
     with pytest.raises(gevent.exceptions.ConcurrentObjectUseError):
         selector.select([connection], [], [], 5)
     peer.sendall(b"x")
@@ -447,8 +447,8 @@ def test_the_time_out_is_kept_over_false_alarms(
     """A wake-up without anything ready behind it does not look like a time-out."""
     connection, peer = pair
     waiting = gevent.spawn(selector.select, [connection, *others], [], [], 30.0)
-    wait_until(lambda: connection._events._is_used, sleep=gevent.sleep)
-    gevent.get_hub().loop.run_callback(connection._events._place.switch, 0)
+    wait_until(lambda: connection.events._is_used, sleep=gevent.sleep)
+    gevent.get_hub().loop.run_callback(connection.events._place.switch, 0)
     gevent.sleep(0.01)  # time for the false alarm to be answered wrongly
     assert not waiting.ready()
     peer.sendall(b"x")
@@ -476,7 +476,7 @@ def test_a_wake_up_that_comes_when_nobody_waits_is_forgotten(
     """The place is kept: what it was told between two waits is not news for the second one."""
     connection, _ = pair
     assert selector.select([connection], [], [], 0.01) == ([], [], [])
-    connection._events._place.switch(READ)
+    connection.events._place.switch(READ)
     assert selector.select([connection], [], [], 0.01) == ([], [], [])
 
 
@@ -489,15 +489,15 @@ def test_waiting_to_write_does_not_spin_on_what_there_is_to_read(
         connection.send(b"x" * 65536)
     peer.sendall(b"reply")
     waits: list[int] = []
-    wait = Connection.wait
+    wait = DescriptorEvents.wait
 
-    def counted(self: Connection, events: int, *arguments: Any) -> int:
+    def counted(self: DescriptorEvents, events: int, *arguments: Any) -> int:
         waits.append(events)
         return wait(self, events, *arguments)
 
-    monkeypatch.setattr(Connection, "wait", counted)
+    monkeypatch.setattr(DescriptorEvents, "wait", counted)
     assert selector.select([], [connection], [], 0.1) == ([], [], [])
-    assert waits == [0]
+    assert waits == [WRITE]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def _every_step_is_seen() -> None:
     """CPython 3.12 tells of the steps only when that was asked for before."""
     left, right = socket.socketpair()
     with left, right:
-        stop_before(STEPS, lambda: Connection(left).readable(), lambda: None)
+        stop_before(STEPS, lambda: Connection(left).look(), lambda: None)
 
 
 @pytest.fixture(params=["plain", "TLS"])
