@@ -16,7 +16,8 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo_gevent_patch.errors import CannotWaitError
 from kazoo_gevent_patch.handler.callbacks import Completions
 from kazoo_gevent_patch.handler.continuations import is_continuation, is_waiter
-from kazoo_gevent_patch.loop.waiting import Link, Place, ThreadPlace, WaitingList, atomically
+from kazoo_gevent_patch.loop.atomic import atomically
+from kazoo_gevent_patch.loop.waiting import Link, Place, ThreadPlace, WaitingList
 
 if TYPE_CHECKING:
     _GeventAsyncResult = gevent.event.AsyncResult[Any]

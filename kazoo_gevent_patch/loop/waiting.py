@@ -22,9 +22,7 @@ Each method is safe in any greenlet and in any native thread: ``list.append``, `
 
 from __future__ import annotations
 
-import operator
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
@@ -34,6 +32,7 @@ from gevent import get_hub, getcurrent
 from gevent.hub import Hub
 from gevent.monkey import get_original
 
+from kazoo_gevent_patch.loop.atomic import atomically
 from kazoo_gevent_patch.loop.forks import mark, notice_fork
 from kazoo_gevent_patch.loop.hubs import (
     Waiter,
@@ -55,18 +54,6 @@ resumed: Final = [0.0]
 """When a greenlet, or a thread, last went on after a wait in a list, by ``perf_counter``."""
 
 _native_lock = get_original("_thread", "allocate_lock")
-_exhaust: Final = deque[object](maxlen=0).extend
-# Python has operator.call since 3.11.
-_call: Final = getattr(operator, "call", operator.methodcaller("__call__"))
-
-
-def atomically(*steps: Callable[[], object]) -> None:
-    """Call the steps, which are written in C, one after the other, as one step.
-
-    The interpreter runs signal handlers and other threads only between two bytecodes, and this is
-    one call of a function in C. The first step that raises is the last.
-    """
-    _exhaust(map(_call, steps))
 
 
 class Place(Waiter):

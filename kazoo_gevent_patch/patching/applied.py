@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -50,12 +48,3 @@ class Applied:
         if self.inherited:
             return partial(delattr, self.owner, self.attribute)
         return partial(setattr, self.owner, self.attribute, self.original)
-
-
-def at_once(calls: Iterable[partial[None]]) -> None:
-    """Make the calls without letting anybody in between.
-
-    In one call of C: Python switches threads, and runs signal handlers, between its own
-    instructions only. So nobody sees a half patched kazoo.
-    """
-    deque(map(partial.__call__, list(calls)), maxlen=0)

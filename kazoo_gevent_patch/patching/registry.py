@@ -20,9 +20,10 @@ from typing import Final
 import wrapt
 
 from kazoo_gevent_patch.errors import UnsupportedKazooError
+from kazoo_gevent_patch.loop.atomic import atomically
 from kazoo_gevent_patch.loop.forks import ForkSafeLock
 from kazoo_gevent_patch.patching import rooms
-from kazoo_gevent_patch.patching.applied import Applied, at_once
+from kazoo_gevent_patch.patching.applied import Applied
 from kazoo_gevent_patch.patching.around import around
 from kazoo_gevent_patch.patching.check import misfits
 from kazoo_gevent_patch.patching.contract import CONTRACT
@@ -207,14 +208,14 @@ class Registry:
         new = [row for row in rows if row not in self._covered]
         try:
             self._set_requests(requests)
-            at_once(row.apply() for row in new)
+            atomically(*(row.apply() for row in new))  # so that nobody sees a half patched kazoo
             self.applied = (*self.applied, *rows)
             self._covered = ()  # what of it is not among the rows is gone
             self.refusal = ""
         except BaseException:
             self._requests, self.applied, self._covered, self.refusal = before
             self._put_in_force()
-            at_once(row.undo() for row in reversed(new) if row.current() is not row.original)
+            atomically(*(row.undo() for row in reversed(new) if row.current() is not row.original))
             raise
 
     def _set_requests(self, requests: dict[object, Options]) -> None:
@@ -230,7 +231,7 @@ class Registry:
     def _undo(self) -> None:
         rows = list(reversed(self.applied))
         clear = [row for row in rows if row.current() is row.replacement]
-        at_once(row.undo() for row in clear)
+        atomically(*(row.undo() for row in clear))
         self._left = [row for row in rows if row not in clear]
         self.applied, self._covered = (), (*self._covered, *self._left)
 
