@@ -44,14 +44,17 @@ class Selector:
         (``xlist``) are never reported, as in kazoo.
         """
         # The questions of kazoo's connection loop for each request and reply come first, in
-        # their most frequent form. May I write? Nothing that goes on for long is made of this:
-        # a large message fills the connection. (Is there more of the reply? kazoo asks the
-        # connection itself, whose pending() says so.)
+        # their most frequent form. May I write? Is there more of the reply? Nothing that goes
+        # on for long is made of these: a large message fills the connection or empties it.
         if wlist:
             if not rlist and len(wlist) == 1:
                 (connection,) = wlist  # no index: sets and views of dictionaries have none
                 if type(connection) is Connection and not connection.full:
                     return [], [connection], []
+        elif len(rlist) == 1:
+            (connection,) = rlist
+            if type(connection) is Connection and connection.ready:
+                return [connection], [], []
         elif len(rlist) == 2 and type(timeout) is float and timeout > 0:  # noqa: PLR2004
             # Is there a reply or a request?
             connection, channel = rlist
