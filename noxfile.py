@@ -34,6 +34,7 @@ SUITE = [
     "tests/server",
     "tests/process/test_forks.py",
     "tests/process/test_gunicorn.py",
+    "tests/process/test_isolated_command.py",
     "tests/process/test_orders.py",
     "tests/process/test_plugin.py",
     # The suite leaves out tests of the tests, and slow tests that no version affects.

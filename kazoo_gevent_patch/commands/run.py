@@ -22,7 +22,8 @@ from typing import Any, Final, NoReturn
 from kazoo_gevent_patch import patch_all
 from kazoo_gevent_patch.errors import CannotPatchError
 
-_SAFE_PATH: Final = getattr(sys.flags, "safe_path", False)  # python -P, since 3.11
+# python -P, since 3.11; python -I means the same, and does so in 3.10 too.
+_SAFE_PATH: Final = bool(getattr(sys.flags, "safe_path", sys.flags.isolated))
 
 # What the interpreter itself calls for -m, and for a directory or a zip file.
 _run_module_as_main: Final[Callable[..., object]] = getattr(runpy, "_run_module_as_main")  # noqa: B009
