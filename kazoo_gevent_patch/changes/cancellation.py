@@ -13,6 +13,7 @@ whose creation was on its way.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FunctionType, TracebackType
@@ -25,6 +26,8 @@ from kazoo.retry import KazooRetry
 from kazoo_gevent_patch.changes import sections
 from kazoo_gevent_patch.changes.recipes import begin_anew, method_lock
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
+
+log = logging.getLogger("kazoo_gevent_patch")
 
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
@@ -199,7 +202,7 @@ def _abandon_lock(lock: Any) -> None:
             if child.startswith(prefix):
                 retry(client.delete, f"{path}/{child}")
 
-    _clean_up_in_background(client, clean_up)
+    _clean_up_in_background(client, path, clean_up)
 
 
 def _abandon_node(recipe: Any, *others: str) -> None:
@@ -212,7 +215,7 @@ def _abandon_node(recipe: Any, *others: str) -> None:
             with suppress(NoNodeError):
                 retry(client.delete, path)
 
-    _clean_up_in_background(client, clean_up)
+    _clean_up_in_background(client, paths[-1], clean_up)
 
 
 def _abandon_item(queue: Any, trace: TracebackType | None) -> None:
@@ -233,7 +236,7 @@ def _abandon_item(queue: Any, trace: TracebackType | None) -> None:
             if retry(client.get, path)[0] == queue.id:
                 retry(client.delete, path)
 
-    _clean_up_in_background(client, clean_up)
+    _clean_up_in_background(client, queue._lock_path, clean_up)
 
 
 def _frames(trace: TracebackType | None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -242,11 +245,21 @@ def _frames(trace: TracebackType | None) -> Iterator[tuple[str, dict[str, Any]]]
         trace = trace.tb_next
 
 
-def _clean_up_in_background(client: Any, clean_up: Callable[[], object]) -> None:
+def _clean_up_in_background(client: Any, path: str, clean_up: Callable[[], object]) -> None:
     def run() -> None:
-        # There is nothing to remove, or the client was stopped, which ends the session.
-        with suppress(KazooException):
+        try:
             clean_up()
+        except KazooException:
+            pass  # there is nothing to remove, or the client was stopped, which ends the session
+        except Exception as error:
+            # kazoo cannot read a reply, and raises what its parser met. The text of that may hold
+            # a part of the reply.
+            log.warning(
+                "A cancelled call may have left a node at %s: the clean-up failed with %s. The "
+                "node goes when the session ends",
+                path,
+                type(error),
+            )
 
     client.handler.spawn(run)
 
