@@ -14,11 +14,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from kazoo_gevent_patch.patching.switch import is_patched, patch_all, patched, status, unpatch_all
-
 if TYPE_CHECKING:
     from kazoo_gevent_patch.handler.result import AsyncResult
     from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
+    from kazoo_gevent_patch.patching.switch import (
+        is_patched,
+        patch_all,
+        patched,
+        status,
+        unpatch_all,
+    )
 
 __all__ = [
     "AsyncResult",
@@ -30,17 +35,18 @@ __all__ = [
     "unpatch_all",
 ]
 
-_LAZY = {"AsyncResult": "handler.result", "SequentialGeventHandler": "handler.sequential"}
+_CLASSES = {"AsyncResult": "handler.result", "SequentialGeventHandler": "handler.sequential"}
 
 
 def __getattr__(name: str) -> object:
-    """Import the classes when they are asked for: their modules import kazoo.
+    """Import what is asked for, and not before: the entry point for gevent imports this package.
 
-    Each time, because they come anew when the program imports kazoo anew.
+    The classes each time, because they come anew when the program imports kazoo anew.
     """
-    if name not in _LAZY:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    module = _CLASSES.get(name, "patching.switch")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
     return value
 
 

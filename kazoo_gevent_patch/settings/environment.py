@@ -7,9 +7,18 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from math import inf
+from reprlib import Repr
 from typing import Final
 
 log = logging.getLogger("kazoo_gevent_patch")
+
+_short = Repr()
+_short.maxstring = _short.maxother = 200  # enough for a path
+
+
+def quoted(value: object) -> str:
+    """Return how a message quotes a value from outside: its middle is cut out if it is long."""
+    return _short.repr(value)
 
 
 @dataclass(frozen=True)
@@ -98,9 +107,9 @@ def _seconds(text: str) -> float | None:
 @cache
 def _warn_once(variable: Variable, value: str) -> None:
     log.warning(
-        "%s=%r is not understood and ignored; for %s set %s",
+        "%s=%s is not understood and ignored; for %s set %s",
         variable.variable,
-        value,
+        quoted(value),
         variable.what,
         variable.allowed,
     )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from math import inf
 from typing import Final, Literal, TypeAlias, get_args
 
-from kazoo_gevent_patch.settings.environment import KEEP_SESSIONS
+from kazoo_gevent_patch.settings.environment import KEEP_SESSIONS, quoted
 
 ForkChoice = Literal["reconnect", "stop", "ignore"]
 FORK_CHOICES: Final[tuple[ForkChoice, ...]] = get_args(ForkChoice)
@@ -27,15 +27,15 @@ class Options:
     def __post_init__(self) -> None:
         if not isinstance(self.replace_explicit, bool):
             raise ValueError(
-                f"replace_explicit={self.replace_explicit!r}: allowed are True and False"
+                f"replace_explicit={quoted(self.replace_explicit)}: allowed are True and False"
             )
         if self.fork not in FORK_CHOICES:
             allowed = ", ".join(map(repr, FORK_CHOICES))
-            raise ValueError(f"fork={self.fork!r}: allowed are {allowed}")
+            raise ValueError(f"fork={quoted(self.fork)}: allowed are {allowed}")
         keep: object = self.keep_sessions
         if not isinstance(keep, bool) and not (isinstance(keep, (int, float)) and 0 < keep < inf):
             raise ValueError(
-                f"keep_sessions={keep!r}: allowed are True, False and seconds above zero"
+                f"keep_sessions={quoted(keep)}: allowed are True, False and seconds above zero"
             )
 
     def changes_from(self, other: Options) -> str:

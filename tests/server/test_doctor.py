@@ -202,6 +202,8 @@ def test_tls_and_plain_ports_that_are_mixed_up_are_told(tls_hosts: tuple[str, st
         (["--hosts", "h", "--timeout", "0"], "argument --timeout: '0' is not a number of seconds"),
         (["--hosts", "h", "--timeout", "nan"], "argument --timeout: 'nan' is not a number"),
         (["--hosts", "h", "--path", "x"], "argument --path: 'x' does not begin with /"),
+        (["--hosts", "h", "--path", "x" * 100_000], "does not begin with /"),
+        (["--hosts", f"host:{'x' * 100_000}"], "is not host:port,.../chroot: Port could not be cast"),
         (["--hosts", "h", "--tls", "--ca", "/none"], "argument --ca: there is no file '/none'"),
         (["--hosts", "h", "--tls", "--cert", __file__], "--cert needs --key"),
         (["--hosts", "h", "--no-verify"], "--no-verify needs --tls"),
@@ -215,6 +217,7 @@ def test_bad_input_is_one_clear_line(arguments: list[str], complaint: str) -> No
     result = run_python([*DOCTOR, *arguments], check=False)
     assert result.returncode == 2
     assert complaint in result.stderr.splitlines()[-1]
+    assert len(result.stderr.splitlines()[-1]) < 1000
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
 
@@ -244,6 +247,14 @@ def test_variables_that_are_set_wrong_are_told(variable: str, value: str, level:
     found = _doctor(code=int(level == "warning"), env={variable: value})
     assert found["environment"]["level"] == level
     assert variable in found["environment"]["text"]
+
+
+@pytest.mark.parametrize("value", ["x" * 100_000, "1." + "0" * 100_000], ids=["wrong", "right"])
+def test_a_long_value_is_not_shown_whole(value: str) -> None:
+    """Be it understood or not."""
+    code = int(value.startswith("x"))
+    found = _doctor(code=code, env={"KAZOO_GEVENT_PATCH_KEEP_SESSIONS": value})
+    assert len(found["environment"]["text"]) < 500
 
 
 def test_modules_that_were_imported_too_early_are_told(tmp_path: Path) -> None:

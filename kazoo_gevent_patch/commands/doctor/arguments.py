@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 
 from kazoo_gevent_patch.patching.versions import compares_host_names
+from kazoo_gevent_patch.settings.environment import quoted
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def target_of(options: argparse.Namespace, parser: argparse.ArgumentParser) -> T
     try:
         addresses, chroot = _parse(options.hosts)
     except ValueError as error:
-        parser.error(f"argument --hosts: {options.hosts!r} is not host:port,.../chroot: {error}")
+        what = f"{quoted(options.hosts)} is not host:port,.../chroot"
+        parser.error(f"argument --hosts: {what}: {str(error)[:200]}")
     return Target(
         hosts=options.hosts,
         addresses=addresses,
@@ -129,17 +131,17 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number of seconds above 0")
     return seconds
 
 
 def _path(text: str) -> str:
     if not text.startswith("/"):
-        raise argparse.ArgumentTypeError(f"{text!r} does not begin with /")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} does not begin with /")
     return text.rstrip("/") or "/"
 
 
 def _file(text: str) -> str:
     if not os.access(text, os.R_OK):
-        raise argparse.ArgumentTypeError(f"there is no file {text!r}, or it may not be read")
+        raise argparse.ArgumentTypeError(f"there is no file {quoted(text)}, or it may not be read")
     return text

@@ -22,7 +22,7 @@ from kazoo_gevent_patch.patching.versions import (
     is_free_threaded,
     versions,
 )
-from kazoo_gevent_patch.settings.environment import PATCH, VARIABLES, keeping
+from kazoo_gevent_patch.settings.environment import PATCH, VARIABLES, keeping, quoted
 
 _ALSO_SHOWN: Final = ("greenlet", "gunicorn")
 _OUR_PREFIX: Final = "KAZOO_GEVENT"
@@ -78,11 +78,11 @@ def _environment() -> Iterator[_Line]:
         elif not variable.understands(value):
             yield (
                 Level.warning,
-                f"{name}={value!r} is not understood",
+                f"{name}={quoted(value)} is not understood",
                 f"set it to {variable.allowed}",
             )
         else:
-            yield Level.ok, f"{name}={value}: {variable.says()}", ""
+            yield Level.ok, f"{name}={quoted(value)}: {variable.says()}", ""
     if not ours:
         yield Level.ok, f"{PATCH.variable} is not set", ""
 

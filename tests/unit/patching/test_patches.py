@@ -187,6 +187,15 @@ def test_a_wrong_option_is_refused_by_name_and_changes_nothing(options: dict[str
         pytest.fail("the block was entered")
 
 
+@pytest.mark.parametrize("option", ["replace_explicit", "fork", "keep_sessions"])
+def test_a_long_wrong_option_is_not_quoted_whole(option: str) -> None:
+    """The message is for people."""
+    options: dict[str, Any] = {option: "x" * 100_000}
+    with pytest.raises(ValueError, match=f"{option}='xxx") as caught:
+        patch_all(**options)
+    assert len(str(caught.value)) < 500
+
+
 @pytest.mark.parametrize("fork", ["reconnect", "stop", "ignore"])
 @pytest.mark.parametrize("replace_explicit", [True, False])
 def test_the_status_has_the_options(fork: ForkChoice, replace_explicit: bool) -> None:
