@@ -9,7 +9,6 @@ patch_all()
 
 import os
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 from celery import Celery
@@ -17,9 +16,12 @@ from celery.signals import worker_init, worker_shutdown
 from kazoo.client import KazooClient
 
 # Celery's broker and results here are files, so that the example needs no server but ZooKeeper.
-FILES = Path(os.environ.get("CELERY_FILES", Path(gettempdir(), "kazoo-gevent-patch-celery")))
+# They are in the user's own folder: whoever can write there can have the worker run its tasks.
+CACHE = Path.home() / ".cache" / "kazoo-gevent-patch-celery"
+FILES = Path(os.environ.get("CELERY_FILES", CACHE))
 COUNTER = "/example-celery/counter"
 
+FILES.mkdir(mode=0o700, parents=True, exist_ok=True)
 for folder in ("queue", "control", "results"):
     (FILES / folder).mkdir(parents=True, exist_ok=True)
 

@@ -13,7 +13,10 @@ from kazoo_gevent_patch.gunicorn import post_fork  # noqa: F401 - a setting of g
 wsgi_app = "live_registry.application:app"
 worker_class = "gevent"
 workers = 3
-keepalive = 0  # a browser's idle connection must not hold up the end of a worker
+# Seconds that a connection may take to send a request, the first included. Without a limit,
+# requests that are sent by half take all the places of a worker. It is less than the next, so that
+# a browser's idle connection does not hold up the end of a worker.
+keepalive = 2
 graceful_timeout = 3
 
 

@@ -26,7 +26,13 @@ PATIENCE = 120.0
 
 @contextmanager
 def serving(
-    directory: Path, hosts: str, *, workers: int, registered: int | None = None, streams: int = 500
+    directory: Path,
+    hosts: str,
+    *,
+    workers: int,
+    registered: int | None = None,
+    streams: int = 500,
+    connections: int = 1000,
 ) -> Iterator[Gunicorn]:
     """Serve a copy of the example once all its workers, or as many as wanted, are registered."""
     wanted = workers if registered is None else registered
@@ -35,7 +41,7 @@ def serving(
         directory,
         application=None,
         configuration=(EXAMPLE / "gunicorn.conf.py").read_text(),
-        arguments=("--workers", str(workers)),
+        arguments=("--workers", str(workers), "--worker-connections", str(connections)),
         env={"ZK_HOSTS": hosts, "REGISTRY_STREAMS": str(streams)},
     )
     with server:

@@ -59,3 +59,15 @@ def test_tasks_take_turns_at_a_lock_on_our_handler(
     assert {result["handler"] for result in results} == {"kazoo_gevent_patch.handler.sequential"}
     assert len({(result["pid"], result["session"]) for result in results}) == processes
     assert len({result["session"] for result in results}) == processes
+
+
+def test_its_files_are_where_nobody_else_can_write(tmp_path: Path) -> None:
+    """A folder in the one for temporary files may be there already, and somebody else's."""
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    for folder in (home, temporary):
+        folder.mkdir()
+    program = f"import sys; sys.path.insert(0, {str(EXAMPLE)!r}); import app; print(app.FILES)"
+    files = Path(run_python(program, {"HOME": str(home), "TMPDIR": str(temporary)}).stdout.strip())
+    assert files.is_relative_to(home)
+    assert files.stat().st_mode & 0o077 == 0
+    assert list(temporary.iterdir()) == []

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from kazoo.client import KazooClient
@@ -112,3 +115,51 @@ def test_a_page_says_so_while_there_is_no_zookeeper(tmp_path: Path, zk_server: Z
             zk_server.kill()
             streams.wait_for_last_events(lambda event: OUT_OF_DATE in event)
             assert len(pids(page(server))) == 1
+
+
+def test_whatever_a_node_holds_the_list_goes_on(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str, observer: KazooClient
+) -> None:
+    """A node that names no worker is left out, and nothing of a node is taken for HTML."""
+    strangers = [
+        b"",
+        b"no JSON",
+        b"[" * 100_000,
+        b"{}",
+        b'["host", "pid"]',
+        b'{"host": "h", "pid": "<i>pid"}',
+        b'{"host": "<i>host", "pid": 0, "more": 1}',
+    ]
+    with serving(tmp_path, zookeeper_hosts + chroot, workers=1) as server:
+        for number, data in enumerate(strangers):
+            observer.create(f"{MEMBERS}/<i>{number}", data)
+        os.kill(server.pid, signal.SIGTTIN)  # one worker more
+        html = wait_until(
+            lambda: text if len(pids(text := page(server)) - {0}) == 2 else "",
+            timeout=PATIENCE,
+            message=lambda: server.log,
+        )
+        assert pids(html) > {0}
+        assert "&lt;i&gt;host" in html
+        assert "<i>" not in html
+        assert "Traceback" not in server.log
+
+
+def test_requests_that_are_sent_by_half_do_not_silence_a_worker(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str
+) -> None:
+    """They had all its places; they lose them, and whoever sends a whole request is answered."""
+    places = 20
+    with (
+        serving(tmp_path, zookeeper_hosts + chroot, workers=1, connections=places) as server,
+        ExitStack() as stack,
+    ):
+        url = urlsplit(server.url)
+        halves = [socket.create_connection((url.hostname, url.port)) for _ in range(places)]
+        for half in halves:
+            stack.enter_context(half)
+            half.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nX-Half: ")
+        assert len(pids(page(server))) == 1
+        for half in halves:
+            half.settimeout(PATIENCE)
+            assert half.recv(1) == b""

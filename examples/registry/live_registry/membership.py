@@ -18,6 +18,7 @@ from kazoo.exceptions import KazooException, NodeExistsError, NoNodeError
 from kazoo.protocol.states import KazooState
 
 MEMBERS: Final = "/example-registry/members"
+LONGEST_NAME: Final = 255  # of a host, in the domain name system
 
 log = logging.getLogger(__name__)
 
@@ -114,11 +115,28 @@ class Membership:
             data, stat = self._client.retry(self._client.get, f"{MEMBERS}/{session}")
         except NoNodeError:
             return None  # gone again already: the watch will tell
+        identity = _identity(data)
+        if identity is None:
+            log.warning("left out: %.80r does not say which worker it is", session)
+            return None
+        host, pid = identity
         since = datetime.fromtimestamp(int(stat.created), timezone.utc)
-        return Member(session=session, since=since, order=stat.czxid, **json.loads(data))
+        return Member(session=session, host=host, pid=pid, since=since, order=stat.czxid)
 
     def _publish(self, **changes: Any) -> None:
         with self._publishing:
             old = self.view
             self.view = replace(old, outdated=Event(), **changes)
         old.outdated.set()
+
+
+def _identity(data: bytes) -> tuple[str, int] | None:
+    """Return the host and the process id in a node's data, which anybody may have written."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    match found:
+        case {"host": str(host), "pid": int(pid)} if len(host) <= LONGEST_NAME:
+            return host, pid
+    return None

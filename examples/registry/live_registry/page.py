@@ -47,7 +47,7 @@ def fragment(view: View, own_session: str | None) -> str:
     """Return what a stream sends when the view has changed."""
     return FRAGMENT.substitute(
         count=len(view.members),
-        leader=view.leader.pid if view.leader else "none",
+        leader=escape(str(view.leader.pid)) if view.leader else "none",
         warning="" if view.connected else OUT_OF_DATE,
         rows="\n".join(_row(member, view, own_session) for member in view.members),
     )
@@ -61,7 +61,7 @@ def _row(member: Member, view: View, own_session: str | None) -> str:
         tags += ' <span class="tag own">serves this page</span>'
     return ROW.substitute(
         session=escape(member.session),
-        pid=member.pid,
+        pid=escape(str(member.pid)),
         host=escape(member.host),
         tags=tags,
         iso=member.since.isoformat(),
