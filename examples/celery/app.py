@@ -16,7 +16,7 @@ from celery.signals import worker_init, worker_shutdown
 from kazoo.client import KazooClient
 
 # Celery's broker and results here are files, so that the example needs no server but ZooKeeper.
-# They are in the user's own folder: whoever can write there can have the worker run its tasks.
+# They are in a folder of the user's own: a file in it can have the worker run a task.
 CACHE = Path.home() / ".cache" / "kazoo-gevent-patch-celery"
 FILES = Path(os.environ.get("CELERY_FILES", CACHE))
 COUNTER = "/example-celery/counter"

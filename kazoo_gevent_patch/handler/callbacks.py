@@ -176,7 +176,7 @@ class CallbackQueue:
 
     def _run(self) -> None:
         worker = getcurrent()
-        assert isinstance(worker, HandlerGreenlet)
+        assert isinstance(worker, HandlerGreenlet)  # nosec B101 # for the type checker
         try:
             self._run_callbacks(worker)
             while self._is_kept(worker):

@@ -251,7 +251,7 @@ class AsyncResult(_GeventAsyncResult):
     def _call_back(self, linked: WaitingList, callback: _Callback) -> None:
         """Take the callback out and have it run, in one step that nothing interrupts."""
         handler, call = self._handler, partial(callback, self)
-        assert handler is not None  # else it would have been a Link
+        assert handler is not None  # nosec B101 # for the type checker: else it would have been a Link
         queue = None if is_continuation(callback) else handler.completion_queue
         try:
             atomically(

@@ -228,7 +228,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
 
     def spawn_in_loop(self, func: Callable[[], object]) -> HandlerGreenlet:
         """Run the function in a greenlet of the event loop in which the handler was started."""
-        assert self.hub is not None  # it was started
+        assert self.hub is not None  # nosec B101 # for the type checker: it was started
         if not is_own_thread(self.hub):
             return HandlerGreenlet.spawn_in(self.hub, func)
         greenlet = HandlerGreenlet(func)

@@ -75,7 +75,7 @@ class Selector:
             return _select_any(rlist, wlist, timeout)
         connection, channel = own
         if connection is None:  # a program may look at the wake channel alone
-            assert channel is not None
+            assert channel is not None  # nosec B101 # for the type checker
             if channel.readable() and self.slice.is_over():
                 self.slice.give_way()
             elif not channel.readable():

@@ -23,7 +23,7 @@ from tests.zookeeper.tls import Authority, tls_config
 _JUTE_MAXBUFFER: Final = 4 << 20
 _JAVA_OPTIONS: Final = ("-Xms1g", "-Xmx1g")
 _NO_SNAPSHOTS: Final = 1 << 30  # one would fall on some contender
-_SHARED_MEMORY: Final = Path("/dev/shm")
+_SHARED_MEMORY: Final = Path("/dev/shm")  # nosec B108 # only looked at
 _READS_WHILE_WARMING_UP: Final = 5_000
 _WRITES_KEPT: Final = 500
 _TIMEOUT: Final = 30.0

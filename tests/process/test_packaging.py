@@ -22,9 +22,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (ROOT / ".git").exists():
         pytest.skip("compares with what git tracks, and this is no repository")
     directory = tmp_path_factory.mktemp("built")
-    run_python(
-        ["-m", "build", "--outdir", str(directory), str(ROOT)], users_environment(), timeout=500
-    )
+    command = ["-m", "build", "--no-isolation", "--outdir", str(directory), str(ROOT)]
+    run_python(command, users_environment(), timeout=500)
     return directory
 
 

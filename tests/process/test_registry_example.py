@@ -155,7 +155,7 @@ def test_requests_that_are_sent_by_half_do_not_silence_a_worker(
         ExitStack() as stack,
     ):
         url = urlsplit(server.url)
-        halves = [socket.create_connection((url.hostname, url.port)) for _ in range(places)]
+        halves = [socket.create_connection((url.hostname, url.port or 0)) for _ in range(places)]
         for half in halves:
             stack.enter_context(half)
             half.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nX-Half: ")

@@ -203,7 +203,10 @@ def test_tls_and_plain_ports_that_are_mixed_up_are_told(tls_hosts: tuple[str, st
         (["--hosts", "h", "--timeout", "nan"], "argument --timeout: 'nan' is not a number"),
         (["--hosts", "h", "--path", "x"], "argument --path: 'x' does not begin with /"),
         (["--hosts", "h", "--path", "x" * 100_000], "does not begin with /"),
-        (["--hosts", f"host:{'x' * 100_000}"], "is not host:port,.../chroot: Port could not be cast"),
+        (
+            ["--hosts", f"host:{'x' * 100_000}"],
+            "is not host:port,.../chroot: Port could not be cast",
+        ),
         (["--hosts", "h", "--tls", "--ca", "/none"], "argument --ca: there is no file '/none'"),
         (["--hosts", "h", "--tls", "--cert", __file__], "--cert needs --key"),
         (["--hosts", "h", "--no-verify"], "--no-verify needs --tls"),

@@ -27,7 +27,7 @@ from tests.zookeeper.tls import Authority, tls_config
 
 pytestmark = pytest.mark.needs_zookeeper("3.5.1")  # the first that speaks TLS
 
-_PASSWORD = "of the key"
+_PASSWORD = "of the key"  # nosec B105 # of a key that the test makes
 _LARGE = 5_000_000
 _TIMEOUT = 10.0
 
@@ -235,7 +235,7 @@ ERRORS: dict[str, tuple[Options, type[Exception], str]] = {
     "wrong password": (
         lambda servers: {
             "address": (HOST, servers.port),
-            **own(servers.encrypted_certificate, keyfile_password="wrong"),
+            **own(servers.encrypted_certificate, keyfile_password="wrong"),  # nosec B106 # of such a key
         },
         ssl.SSLError,
         "SSL|DECRYPT",

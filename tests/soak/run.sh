@@ -14,7 +14,7 @@ ensure_python
 ensure_venv test
 # Added to the environment of tests/run.sh, which stays valid for it.
 if ! .venv/bin/python -Ic 'import matplotlib' 2>/dev/null; then
-  step .venv/bin/python -m pip install --group benchmarks
+  install_locked benchmarks
 fi
 
 exec .venv/bin/python -m tests.soak "$@"
