@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import base64
+import gc
 import logging
 import os
+import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from functools import partial
+from types import CellType, FunctionType
+from typing import Any, Final
 
 import gevent
+import gevent.socket
 import pytest
+from gevent.server import StreamServer
 from kazoo.client import KazooClient
 from kazoo.exceptions import AuthFailedError
 from kazoo.protocol.connection import _CONNECTION_DROP
@@ -142,3 +149,73 @@ def test_no_secret_reaches_a_log_of_ours_in_a_forked_child(
             secrets.append(client._session_passwd)
             os._exit(0 if told(kazoos, secrets) and not told(ours, secrets) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+_HOLDERS: Final = (dict, list, tuple, set, frozenset, deque, partial, CellType)
+
+
+def is_ours(thing: object) -> bool:
+    return str(type(thing).__module__).startswith(OURS[0])
+
+
+def held_by_us() -> Iterator[object]:
+    """Give what this package's modules and objects hold, and not what those of others hold."""
+    modules = [module for name, module in sys.modules.items() if name.startswith(OURS[0])]
+    found: list[object] = [*map(vars, modules), *filter(is_ours, gc.get_objects())]
+    seen: set[int] = set()
+    while found:
+        thing = found.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        yield thing
+        if isinstance(thing, FunctionType):  # its globals are a module's
+            found += thing.__closure__ or ()
+        elif type(thing) in _HOLDERS or is_ours(thing):
+            found += gc.get_referents(thing)
+
+
+def test_no_secret_is_kept_where_kazoo_does_not_keep_it(make_patched_client: MakeClient) -> None:
+    """In no object of this package, and in nothing that only such an object holds."""
+    client = make_patched_client(
+        auth_data=[("digest", CREDENTIAL)],
+        default_acl=[make_digest_acl(*CREDENTIAL.split(":"), all=True)],
+        keyfile_password=KEY_PASSWORD,
+    )
+    client.get("/")
+    secrets = {CREDENTIAL, KEY_PASSWORD, client._session_passwd, client.default_acl[0].id.id}
+    kept = [thing for thing in held_by_us() if isinstance(thing, (str, bytes, bytearray))]
+    assert len(kept) > 1000
+    assert told(list(map(str, kept)), [_bytes(secret) for secret in secrets]) == []
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
+def test_without_tls_credentials_travel_in_the_clear(
+    make_patched_client: MakeClient, zookeeper_hosts: str, chroot: str
+) -> None:
+    """Whoever forwards the bytes can read them."""
+    host, port = zookeeper_hosts.split(",", maxsplit=1)[0].rsplit(":", 1)
+    overheard = bytearray()
+
+    def forward(source: Any, target: Any, *, listen: bool) -> None:
+        while data := source.recv(65536):
+            overheard.extend(data if listen else b"")
+            target.sendall(data)
+
+    def serve(client: Any, _: object) -> None:
+        with gevent.socket.create_connection((host, int(port))) as server:
+            answers = gevent.spawn(forward, server, client, listen=False)
+            forward(client, server, listen=True)
+            answers.kill()
+
+    with_listener = StreamServer(("127.0.0.1", 0), serve)
+    with_listener.start()
+    hosts = f"127.0.0.1:{with_listener.server_port}{chroot}"
+    client = make_patched_client(hosts=hosts, auth_data=[("digest", CREDENTIAL)])
+    client.get("/")
+    client.stop()
+    with_listener.stop()
+    assert CREDENTIAL.encode() in overheard

@@ -86,6 +86,17 @@ def test_every_row_of_the_compatibility_tables_links_to_its_test() -> None:
     assert not [claim for claim in claims if "(../tests/" not in claim]
 
 
+def test_every_claim_of_the_threat_notes_links_to_its_test() -> None:
+    """Each row, each item of a list and each paragraph does, if it does not introduce others."""
+    page = ROOT / "docs" / "threat-notes.md"
+    _, *claims = re.split(
+        r"\n\n|\n(?=- )", re.sub(r"^#.*\n+|^\|.*\n", "", page.read_text(), flags=re.M)
+    )
+    claims = [*rows(page), *(claim for claim in claims if not claim.rstrip().endswith(":"))]
+    assert len(claims) > 25
+    assert not [claim for claim in claims if "(../tests/" not in claim]
+
+
 def test_there_are_messages_of_ours_to_look_up() -> None:
     """Or the next test would hold whatever the page says."""
     assert len(our_messages()) > 10
