@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,9 @@ from typing import IO, TypeVar
 from tests import children
 
 ROOT = Path(__file__).resolve().parent.parent
+COMMAND = str(Path(sysconfig.get_path("scripts"), "kazoo-gevent-patch"))
+"""The command as it is installed for the Python that runs the tests."""
+
 _POLL_INTERVAL = 0.02
 
 T = TypeVar("T")
@@ -50,7 +54,22 @@ def run_python(
         arguments = ["-c", textwrap.dedent(code_or_args)]
     else:
         arguments = list(code_or_args)
-    args = [sys.executable, "-X", "faulthandler", *arguments]
+    return _run([sys.executable, "-X", "faulthandler", *arguments], env, timeout, check)
+
+
+def run_command(
+    arguments: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300.0,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run the installed command, in the same way."""
+    return _run([COMMAND, *arguments], env, timeout, check)
+
+
+def _run(
+    args: Sequence[str], env: Mapping[str, str] | None, timeout: float, check: bool
+) -> subprocess.CompletedProcess[str]:
     # Files and no pipes: a process left behind that holds a pipe open would hold up the reader.
     with TemporaryFile() as stdout, TemporaryFile() as stderr:
         process = children.spawn(
@@ -67,7 +86,7 @@ def run_python(
         result = subprocess.CompletedProcess(args, process.returncode, _text(stdout), _text(stderr))
     if outcome != "ended" or (check and result.returncode):
         raise AssertionError(
-            f"{arguments} {outcome} with status {result.returncode}\n"
+            f"{args} {outcome} with status {result.returncode}\n"
             f"--- stdout ---\n{result.stdout}\n--- stderr ---\n{result.stderr}"
         )
     return result

@@ -8,11 +8,14 @@ program's, and the traceback begins with their frames. So this does the interpre
 
 from __future__ import annotations
 
+import atexit
 import builtins
+import linecache
 import os
 import pkgutil
 import runpy
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
@@ -20,6 +23,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final, NoReturn
 
 from kazoo_gevent_patch import patch_all
+from kazoo_gevent_patch.commands import scripts
 from kazoo_gevent_patch.errors import CannotPatchError
 
 # python -P, since 3.11; python -I means the same, and does so in 3.10 too.
@@ -34,14 +38,17 @@ def run(program: Sequence[str], *, monkey: bool) -> None:
 
     For good, ``__main__``, ``sys.argv`` and ``sys.path[0]`` become the program's.
 
-    :param program: what would follow ``python``: a script, or ``-m`` and a module, and the
-        program's arguments.
+    :param program: what would follow ``python``, and the program's arguments; in place of a
+        script also the name of a command that is installed in this environment.
     :param monkey: call ``gevent.monkey.patch_all()`` before.
-    :raises SystemExit: the program raised it; or there is no such script, or kazoo cannot be
+    :raises SystemExit: the program raised it; or there is no such program, or kazoo cannot be
         patched here, and a line on standard error has said so.
     """
     prepare = _preparation(program)
     _switch_on(monkey)
+    # The interpreter uses the dictionary of the old module until it ends, and holds no reference.
+    # Exit handlers live that long, and the program cannot drop one by accident.
+    atexit.register(id, sys.modules["__main__"])
     main = sys.modules["__main__"] = ModuleType("__main__")
     vars(main).update(__annotations__={}, __builtins__=builtins)
     try:
@@ -77,22 +84,43 @@ def _preparation(program: Sequence[str]) -> _Preparation:
     first, *arguments = program
     if first == "-m":
         return partial(_module, arguments)
+    if first == "-c":
+        return partial(_text, arguments)
     path = os.path.join(os.getcwd(), first)
     if first == "-":
         prepare: _Preparation = _standard_input
+    elif not _is_program(path) and (found := _installed(first)):
+        first, prepare = found, partial(_script, found, _read(found))
     elif pkgutil.get_importer(path) is not None:
         prepare = partial(_directory, path)
     else:
         prepare = partial(_script, path, _read(path))
-    sys.argv[:] = program
+    sys.argv[:] = [first, *arguments]
     return prepare
+
+
+def _is_program(path: str) -> bool:
+    importer = pkgutil.get_importer(path)  # of a directory or a zip file
+    return os.path.exists(path) if importer is None else importer.find_spec("__main__") is not None
+
+
+def _installed(name: str) -> str | None:
+    if os.sep in name:
+        return None
+    try:
+        return scripts.find(name)
+    except scripts.NotForUsError as error:
+        _refuse(str(error))
 
 
 def _read(path: str) -> bytes:
     try:
         return SourceFileLoader("__main__", path).get_data(path)
     except OSError as error:
-        _refuse(f"can't open file {path!r}: [Errno {error.errno}] {error.strerror}")
+        _refuse(
+            f"can't open file {path!r}: [Errno {error.errno}] {error.strerror}, "
+            f"and no installed command is called {os.path.basename(path)}"
+        )
 
 
 def _module(program: Sequence[str], main: ModuleType) -> Callable[[], object]:
@@ -100,6 +128,18 @@ def _module(program: Sequence[str], main: ModuleType) -> Callable[[], object]:
     sys.argv[:] = ["-m", *arguments]
     _set_first_path(os.getcwd())
     return partial(_run_module_as_main, name)
+
+
+def _text(program: Sequence[str], main: ModuleType) -> Callable[[], object]:
+    text, *arguments = program
+    sys.argv[:] = ["-c", *arguments]
+    vars(main).update(__loader__=BuiltinImporter)
+    _set_first_path("")
+    if sys.version_info >= (3, 14):
+        text = textwrap.dedent(text)
+    if sys.version_info >= (3, 13):  # python shows the lines of the text in tracebacks
+        linecache.cache["<string>"] = (len(text), None, text.splitlines(keepends=True), "<string>")
+    return _execution(_compile(f"{text}\n".encode(), "<string>"), main)
 
 
 def _directory(path: str, main: ModuleType) -> Callable[[], object]:
@@ -125,6 +165,10 @@ def _standard_input(main: ModuleType) -> Callable[[], object]:
 
 
 def _compile(source: bytes, path: str) -> CodeType:
+    before, null, _ = source.partition(b"\0")
+    if null:  # compile() does not say where, and is a ValueError on CPython 3.10
+        line = before.count(b"\n") + 1
+        raise SyntaxError("source code cannot contain null bytes", (path, line, None, ""))
     return compile(source, path, "exec", dont_inherit=True)
 
 

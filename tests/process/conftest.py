@@ -8,6 +8,9 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import SequentialThreadingHandler
 
+from tests import children
+from tests.process.command import Background
+
 
 @pytest.fixture
 def observer(zookeeper_hosts: str, chroot: str) -> Iterator[KazooClient]:
@@ -17,3 +20,12 @@ def observer(zookeeper_hosts: str, chroot: str) -> Iterator[KazooClient]:
     yield client
     client.stop()
     client.close()
+
+
+@pytest.fixture
+def background() -> Iterator[list[Background]]:
+    """A list of programs that are killed after the test."""
+    started: list[Background] = []
+    yield started
+    for program in started:
+        children.kill(program.process)

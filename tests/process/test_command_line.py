@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
-import urllib.request
 import zipfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests import children
-from tests.ports import free_block
-from tests.support import ROOT, wait_until
-
-RUN = ("-m", "kazoo_gevent_patch", "run")
+from tests.process.command import Background, assert_same, ours, python
+from tests.support import COMMAND
 
 NAMESPACE = """
 import __main__, os, pickle, sys
@@ -52,46 +45,54 @@ ENDINGS = {
 }
 
 
-def _python(
-    arguments: Sequence[str], directory: Path, given: bytes = b""
-) -> subprocess.CompletedProcess[str]:
-    """Run Python in a directory; ``given`` is its standard input."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        input=given,
-        capture_output=True,
-        timeout=60,
-        check=False,
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    out, err = result.stdout.decode(), result.stderr.decode()
-    return subprocess.CompletedProcess(result.args, result.returncode, out, err)
-
-
-def _assert_same(arguments: Sequence[str], directory: Path, given: bytes = b"") -> str:
-    """Fail unless `run` does with a program what `python` does; return the standard output."""
-    plain = _python(arguments, directory, given)
-    ours = _python([*RUN, *arguments], directory, given)
-    assert ours.stdout == plain.stdout
-    assert ours.stderr == plain.stderr
-    assert ours.returncode == plain.returncode
-    return ours.stdout
+NO_CODE = {
+    "syntax": b"x = 1\ndef f(:\n    pass\n",
+    "tabs": b"if 1:\n        x = 1\n\ty = 2\n",
+    "null byte": b"x = 1\n\0\n",
+    "unknown coding": b"# coding: nonsense\n",
+    "no UTF-8": b"x = '\xe9'\n",
+}
 
 
 @pytest.mark.parametrize("ending", list(ENDINGS))
 def test_a_script_ends_as_under_python(ending: str, tmp_path: Path) -> None:
     """Output, exit code or signal, and the traceback to the letter."""
     (tmp_path / "script.py").write_text(ENDINGS[ending])
-    _assert_same(["script.py"], tmp_path)
+    assert_same(["script.py"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "program"), [*((source, "script.py") for source in NO_CODE), ("null byte", "-")]
+)
+def test_a_script_that_is_no_code_is_an_error(source: str, program: str, tmp_path: Path) -> None:
+    """SyntaxError with the file's name and exit code 1, where it once was a segmentation fault."""
+    (tmp_path / "script.py").write_bytes(NO_CODE[source])
+    result = ours(["run", program], tmp_path, NO_CODE[source])
+    assert result.returncode == 1, result.stderr
+    name = "<stdin>" if program == "-" else str(tmp_path / "script.py")
+    first, *_, last = result.stderr.splitlines()
+    assert first.startswith(f'  File "{name}", line ')
+    assert last.startswith(("SyntaxError: ", "TabError: "))
+    assert result.stdout == ""
+
+
+def test_the_interpreters_own_main_lives_as_long_as_the_interpreter(tmp_path: Path) -> None:
+    """Even where the program drops all of our modules, and its error has no frames."""
+    (tmp_path / "script.py").write_text(
+        "import gc, sys\n"
+        "for name in [name for name in sys.modules if name.startswith('kazoo_gevent_patch')]:\n"
+        "    del sys.modules[name]\n"
+        "gc.collect()\n"
+        "raise SyntaxError('it').with_traceback(None)\n"
+    )
+    assert_same(["script.py"], tmp_path)
 
 
 @pytest.mark.parametrize("ending", ["exit code", "error", "syntax", "interrupt"])
 def test_a_module_ends_as_under_python(ending: str, tmp_path: Path) -> None:
     """Also with -m, where python's own traceback begins with runpy."""
     (tmp_path / "script.py").write_text(ENDINGS[ending])
-    _assert_same(["-m", "script"], tmp_path)
+    assert_same(["-m", "script"], tmp_path)
 
 
 @pytest.fixture
@@ -126,63 +127,93 @@ def programs(tmp_path: Path) -> Path:
 )
 def test_a_program_finds_itself_as_under_python(program: str, programs: Path) -> None:
     """Arguments, import path, and everything in ``__main__``, which can be imported and pickled."""
-    out = _assert_same([*program.split(), "--help", "-m", "x"], programs, NAMESPACE.encode())
+    out = assert_same([*program.split(), "--help", "-m", "x"], programs, NAMESPACE.encode())
     assert "'--help', '-m', 'x'] " in out
     assert out.endswith("True\nTrue\n")
 
 
-@pytest.mark.parametrize("source", [NAMESPACE, ENDINGS["error"], ENDINGS["interrupt"]])
-def test_the_installed_command_does_the_same(source: str, tmp_path: Path) -> None:
-    """Its directory is not on the program's import path, nor are its frames in a traceback."""
-    project = (ROOT / "pyproject.toml").read_text()
-    _, _, entry_point = project.partition('\nkazoo-gevent-patch = "')
-    (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin" / "kazoo-gevent-patch"
-    module, function = entry_point.split('"')[0].split(":")
-    command.write_text(f"import sys\nfrom {module} import {function}\nsys.exit({function}())")
-    (tmp_path / "script.py").write_text(source)
-    plain = _python(["script.py", "x"], tmp_path)
-    ours = _python([str(command), "run", "script.py", "x"], tmp_path)
-    assert (ours.stdout, ours.stderr) == (plain.stdout, plain.stderr)
-    assert ours.returncode == plain.returncode
+@pytest.mark.parametrize("given", [("-c",), ("-c", "x", "-m"), ("-c", "--help", "-c")])
+def test_a_text_runs_as_under_python(given: tuple[str, ...], tmp_path: Path) -> None:
+    """With -c: its arguments, import path and ``__main__`` are the same."""
+    option, *arguments = given
+    assert assert_same([option, NAMESPACE, *arguments], tmp_path).endswith("True\nTrue\n")
+
+
+@pytest.mark.parametrize("ending", ["exit code", "error", "syntax", "interrupt"])
+def test_a_text_ends_as_under_python(ending: str, tmp_path: Path) -> None:
+    """Output, exit code or signal, and the traceback to the letter."""
+    assert_same(["-c", ENDINGS[ending]], tmp_path)
+
+
+@pytest.mark.parametrize("program", ["-mscript", "-cimport script", "-- script.py", "-- -m script"])
+def test_options_are_read_as_python_reads_them(program: str, programs: Path) -> None:
+    """A value may follow its letter at once, and ``--`` ends our options."""
+    given = [program] if program.startswith("-c") else program.split()
+    plain = python([part for part in given if part != "--"] + ["--help"], programs)
+    result = ours(["run", "--no-monkey", *given, "--help"], programs)
+    assert (result.stdout, result.stderr) == (plain.stdout, plain.stderr)
+
+
+@pytest.mark.parametrize("arguments", [["script.py", "x"], ["-c", "1 / 0"], ["-m", "script"]])
+def test_the_package_is_the_command_too(arguments: list[str], programs: Path) -> None:
+    """``python -m kazoo_gevent_patch run`` does what the installed command does."""
+    (programs / "script.py").write_text(f"{NAMESPACE}\n1 / 0")
+    module = python(["-m", "kazoo_gevent_patch", "run", *arguments], programs)
+    command = ours(["run", *arguments], programs)
+    assert (module.stdout, module.stderr) == (command.stdout, command.stderr)
+    assert module.returncode == command.returncode == 1
 
 
 def test_a_compiled_script_runs(programs: Path) -> None:
     """A .pyc is run as python runs it."""
-    _python(["-m", "compileall", "-b", "-q", "script.py"], programs)
-    assert "script.pyc" in _assert_same(["script.pyc"], programs)
+    python(["-m", "compileall", "-b", "-q", "script.py"], programs)
+    assert "script.pyc" in assert_same(["script.pyc"], programs)
 
 
 @pytest.mark.parametrize("program", ["-m not_there", "elsewhere", "-m package.not_there"])
 def test_a_module_that_is_not_there_is_reported_as_by_python(program: str, programs: Path) -> None:
     """Python's own line, and its exit code."""
-    _assert_same(program.split(), programs)
+    assert_same(program.split(), programs)
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["run"], "what to run is missing: a SCRIPT, or -m and a MODULE"),
-        (["run", "-m"], "what to run is missing: a SCRIPT, or -m and a MODULE"),
-        (["run", "--nonsense", "script.py"], "unrecognized arguments: --nonsense"),
-        (["run", "not_there.py"], "not_there.py': [Errno 2] No such file or directory"),
+        (["run"], "run: error: what to run is missing: a SCRIPT, or -m and a MODULE"),
+        (["run", "-m"], "run: error: what to run is missing: a SCRIPT, or -m and a MODULE"),
+        (["run", "-c"], "run: error: what to run is missing: a SCRIPT, or -m and a MODULE"),
+        (["run", "--no-monkey", "--"], "run: error: what to run is missing"),
+        (["run", "--nonsense", "x.py"], "run: error: unrecognized arguments: --nonsense"),
+        (["doctor", "--nonsense"], "doctor: error: unrecognized arguments: --nonsense"),
+        (["doctor", "nonsense"], "doctor: error: unrecognized arguments: nonsense"),
+        (["--nonsense", "doctor"], "kazoo-gevent-patch: error: unrecognized arguments: --nonsense"),
         (["nonsense"], "invalid choice: 'nonsense'"),
         ([], "the following arguments are required: COMMAND"),
     ],
 )
 def test_bad_input_is_one_clear_line(arguments: list[str], complaint: str, tmp_path: Path) -> None:
-    """After argparse's usage; no traceback, and exit code 2."""
-    result = _python(["-m", "kazoo_gevent_patch", *arguments], tmp_path)
+    """After the usage of the command that it belongs to; no traceback, and exit code 2."""
+    result = ours(arguments, tmp_path)
     assert result.returncode == 2
-    assert complaint in result.stderr.splitlines()[-1]
+    usage, *_, last = result.stderr.splitlines()
+    assert complaint in last
+    assert usage.startswith(f"usage: {last.partition(': error: ')[0]} ")
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+def test_a_script_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    """The words and the exit code are python's."""
+    result = ours(["run", "not_there.py"], tmp_path)
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert f"can't open file '{tmp_path}/not_there.py': [Errno 2] No such file or directory" in line
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["doctor", "--help"]])
 def test_help_is_plain_text(arguments: list[str], tmp_path: Path) -> None:
     """Each command explains itself, without control codes where there is no terminal."""
-    result = _python(["-m", "kazoo_gevent_patch", *arguments], tmp_path)
+    result = ours(arguments, tmp_path)
     assert result.returncode == 0
     assert result.stdout.startswith("usage: kazoo-gevent-patch")
     assert "\x1b" not in result.stdout
@@ -195,21 +226,21 @@ def test_the_standard_library_and_kazoo_are_patched(tmp_path: Path) -> None:
         "from kazoo.client import KazooClient\n"
         "print(gevent.monkey.is_module_patched('socket'), type(KazooClient().handler).__module__)"
     )
-    ours = "kazoo_gevent_patch.handler.sequential\n"
-    assert _python([*RUN, "script.py"], tmp_path).stdout == f"True {ours}"
-    assert _python([*RUN, "--no-monkey", "script.py"], tmp_path).stdout == f"False {ours}"
-    assert _python([*RUN, "--no-monkey", "-m", "script"], tmp_path).stdout == f"False {ours}"
+    handler = "kazoo_gevent_patch.handler.sequential\n"
+    assert ours(["run", "script.py"], tmp_path).stdout == f"True {handler}"
+    for program in (["script.py"], ["-m", "script"], ["-c", "import script"]):
+        result = ours(["run", "--no-monkey", *program], tmp_path)
+        assert result.stdout == f"False {handler}"
 
 
 def test_a_kazoo_that_cannot_be_patched_is_one_clear_line(tmp_path: Path) -> None:
     """The program does not run."""
-    pretend = (
+    (tmp_path / "sitecustomize.py").write_text(
         "import importlib.metadata as metadata; version = metadata.version\n"
         "metadata.version = lambda name: '2.7.0' if name == 'kazoo' else version(name)\n"
-        "from kazoo_gevent_patch.__main__ import main; main(['run', 'script.py'])"
     )
     (tmp_path / "script.py").write_text("print('ran')")
-    result = _python(["-c", pretend], tmp_path)
+    result = ours(["run", "script.py"], tmp_path, env={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr == (
@@ -235,60 +266,20 @@ def test_a_process_that_multiprocessing_spawns_finds_the_script(tmp_path: Path) 
         "    process.join()\n"
         "    print(process.exitcode)\n"
     )
-    result = _python([*RUN, "script.py"], tmp_path)
+    result = ours(["run", "script.py"], tmp_path)
     assert result.stdout == "('__mp_main__', False)\n0\n", result.stderr
-
-
-class _Background:
-    """A program of Python that goes on, with its output."""
-
-    def __init__(self, arguments: Sequence[str], directory: Path) -> None:
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        self._log = directory / "output.log"
-        with self._log.open("wb") as log:
-            self.process = children.spawn(
-                [sys.executable, *arguments],
-                stdout=log,
-                env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
-                cwd=directory,
-            )
-
-    @property
-    def output(self) -> str:
-        """What it has printed."""
-        return self._log.read_text(errors="replace")
-
-    def wait_for(self, text: str, timeout: float = 60.0) -> None:
-        """Wait until it has printed the text; fail when it ends before."""
-
-        def printed() -> bool:
-            ended = self.process.poll() is not None
-            found = text in self.output
-            assert found or not ended, self.output
-            return found
-
-        wait_until(printed, timeout=timeout, message=lambda: self.output)
-
-
-@pytest.fixture
-def background() -> Iterator[list[_Background]]:
-    """A list of programs that are killed after the test."""
-    started: list[_Background] = []
-    yield started
-    for program in started:
-        children.kill(program.process)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_waiting_script_dies_of_a_signal_as_under_python(
-    number: signal.Signals, tmp_path: Path, background: list[_Background]
+    number: signal.Signals, tmp_path: Path, background: list[Background]
 ) -> None:
     """SIGTERM kills it, and SIGINT does after KeyboardInterrupt has passed through it."""
     (tmp_path / "script.py").write_text(
         "import time\ntry:\n    print('ready')\n    time.sleep(60)\nfinally:\n    print('left')"
     )
-    for command in (["script.py"], [*RUN, "script.py"]):
-        program = _Background(command, tmp_path)
+    for command in ([sys.executable, "script.py"], [COMMAND, "run", "script.py"]):
+        program = Background(command, tmp_path)
         background.append(program)
         program.wait_for("ready")
         program.process.send_signal(number)
@@ -296,64 +287,3 @@ def test_a_waiting_script_dies_of_a_signal_as_under_python(
         assert ("left" in program.output) == (number == signal.SIGINT)
         assert ("KeyboardInterrupt" in program.output) == (number == signal.SIGINT)
         assert "kazoo_gevent_patch" not in program.output
-
-
-def test_gunicorn_serves_on_our_handler(
-    tmp_path: Path, zookeeper_hosts: str, chroot: str, background: list[_Background]
-) -> None:
-    """``run -m gunicorn -k gevent``: its workers have clients of ours, and it stops gracefully."""
-    (tmp_path / "application.py").write_text(
-        "from kazoo.client import KazooClient\n"
-        f"zk = KazooClient({zookeeper_hosts + chroot!r})\n"
-        "zk.start()\n"
-        "def app(environ, start_response):\n"
-        "    zk.get_children('/')\n"
-        "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
-        "    return [type(zk.handler).__module__.encode()]\n"
-    )
-    bind = f"127.0.0.1:{free_block([0])}"
-    arguments = ["-k", "gevent", "-w", "2", "-b", bind, "application:app"]
-    program = _Background([*RUN, "-m", "gunicorn", *arguments], tmp_path)
-    background.append(program)
-    program.wait_for("Listening at")
-    with urllib.request.urlopen(f"http://{bind}/", timeout=120) as response:
-        assert response.read() == b"kazoo_gevent_patch.handler.sequential"
-    program.process.send_signal(signal.SIGTERM)
-    assert program.process.wait(timeout=300) == 0, program.output
-    assert "Traceback" not in program.output
-
-
-CELERY = """
-from celery import Celery
-from kazoo.client import KazooClient
-
-app = Celery("tasks", broker="filesystem://", backend="cache+memory://")
-app.conf.broker_transport_options = {{
-    "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control",
-}}
-
-@app.task
-def look():
-    zk = KazooClient({hosts!r})
-    zk.start()
-    zk.get_children("/")
-    print("done on " + type(zk.handler).__module__)
-    zk.stop()
-"""
-
-
-def test_a_celery_worker_runs_its_tasks_on_our_handler(
-    tmp_path: Path, zookeeper_hosts: str, chroot: str, background: list[_Background]
-) -> None:
-    """``run -m celery worker -P gevent``: a task's client is ours, and it stops at SIGTERM."""
-    for name in ("queue", "control"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "tasks.py").write_text(CELERY.format(hosts=zookeeper_hosts + chroot))
-    arguments = ["-m", "celery", "-A", "tasks", "worker", "-P", "gevent", "-c", "2", "-l", "info"]
-    program = _Background([*RUN, *arguments], tmp_path)
-    background.append(program)
-    sent = _python(["-c", "from tasks import look; look.delay()"], tmp_path)
-    assert sent.returncode == 0, sent.stderr
-    program.wait_for("done on kazoo_gevent_patch.handler.sequential")
-    program.process.send_signal(signal.SIGTERM)
-    assert program.process.wait(timeout=300) == 0, program.output
