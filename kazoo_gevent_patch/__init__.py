@@ -9,12 +9,11 @@ kazoo's default handler keeps working unedited. Importing this package, and call
 ``patch_all()``, imports no part of kazoo.
 """
 
-from __future__ import annotations
+# Names that are not public begin with an underscore: editors offer all others.
+import importlib as _importlib
+import typing as _typing
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from kazoo_gevent_patch.handler.result import AsyncResult
     from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
     from kazoo_gevent_patch.patching.switch import (
@@ -36,6 +35,8 @@ __all__ = [
 ]
 
 _CLASSES = {"AsyncResult": "handler.result", "SequentialGeventHandler": "handler.sequential"}
+_MODULES = ("errors", "gunicorn")
+"""The modules from which a program may import something."""
 
 
 def __getattr__(name: str) -> object:
@@ -43,12 +44,14 @@ def __getattr__(name: str) -> object:
 
     The classes each time, because they come anew when the program imports kazoo anew.
     """
+    if name in _MODULES:
+        return _importlib.import_module(f"{__name__}.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _CLASSES.get(name, "patching.switch")
-    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    value: object = getattr(_importlib.import_module(f"{__name__}.{module}"), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, *_MODULES])

@@ -6,7 +6,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from kazoo_gevent_patch.patching.versions import installed
@@ -45,12 +46,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     own, program = _split(given) if given[:1] == ["run"] else (given, [])
-    options = _parse(own)
-    if options.command == "run":
-        _run(options, program)
-        return 0
+    with _as_a_tool():
+        options = _parse(own)
+        if options.command != "run":
+            code: int = options.do(options)
+            return code
+    _run(options, program)
+    return 0
+
+
+@contextmanager
+def _as_a_tool() -> Iterator[None]:
+    """Have Ctrl-C, or a reader of the output that goes away, end this without a traceback."""
     try:
-        return _doctor(options)
+        try:
+            yield
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
     except KeyboardInterrupt:
         _end_by(signal.SIGINT)
     except BrokenPipeError:
@@ -152,5 +165,5 @@ def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
         description=_DOCTOR_TEXT,
         allow_abbrev=False,
     )
-    parser.set_defaults(parser=parser)
+    parser.set_defaults(do=_doctor, parser=parser)
     add_arguments(parser)

@@ -76,18 +76,6 @@ def test_a_script_that_is_no_code_is_an_error(source: str, program: str, tmp_pat
     assert result.stdout == ""
 
 
-def test_the_interpreters_own_main_lives_as_long_as_the_interpreter(tmp_path: Path) -> None:
-    """Even where the program drops all of our modules, and its error has no frames."""
-    (tmp_path / "script.py").write_text(
-        "import gc, sys\n"
-        "for name in [name for name in sys.modules if name.startswith('kazoo_gevent_patch')]:\n"
-        "    del sys.modules[name]\n"
-        "gc.collect()\n"
-        "raise SyntaxError('it').with_traceback(None)\n"
-    )
-    assert_same(["script.py"], tmp_path)
-
-
 @pytest.mark.parametrize("ending", ["exit code", "error", "syntax", "interrupt"])
 def test_a_module_ends_as_under_python(ending: str, tmp_path: Path) -> None:
     """Also with -m, where python's own traceback begins with runpy."""

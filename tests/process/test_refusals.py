@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import run_python
+from tests.support import run_command, run_python
 
 LACKS = {
     "PyPy": ("sys.implementation.name = 'pypy'", "needs CPython"),
@@ -127,45 +127,43 @@ def test_run_goes_on_without_the_patch_when_the_variable_says_so(tmp_path: Path)
         "import gevent.monkey\nfrom kazoo.client import KazooClient\n"
         "print(gevent.monkey.is_module_patched('socket'), type(KazooClient().handler).__module__)"
     )
-    arguments = ["-m", "kazoo_gevent_patch", "run", str(tmp_path / "program.py")]
-    result = run_python(arguments, env={"KAZOO_GEVENT_PATCH": "0"})
+    arguments = ["run", str(tmp_path / "program.py")]
+    result = run_command(arguments, env={"KAZOO_GEVENT_PATCH": "0"})
     assert result.stdout == "True kazoo.handlers.threading\n"
     assert "patch_all() changes nothing" in result.stderr
 
 
 def test_the_doctor_says_so_in_the_same_words() -> None:
     """It is no fault, for it was done on purpose; but nothing is claimed to be applied."""
-    arguments = ["-m", "kazoo_gevent_patch", "doctor"]
-    result = run_python(arguments, env={"KAZOO_GEVENT_PATCH": "0"})
+    arguments = ["doctor"]
+    result = run_command(arguments, env={"KAZOO_GEVENT_PATCH": "0"})
     (line,) = [line for line in result.stdout.splitlines() if " patch  " in line]
     assert line.startswith("ok")
     assert "KAZOO_GEVENT_PATCH=0 in the environment: patch_all() changes nothing" in line
     assert "changes applied" not in result.stdout
 
 
-def doctor(prepare: str) -> list[str]:
-    program = (
-        f"{BEGINNING}{prepare}\nfrom kazoo_gevent_patch.commands.line import main\n"
-        "sys.exit(main(['doctor']))"
-    )
-    result = run_python(program, check=False)
+def doctor(prepare: str, directory: Path) -> list[str]:
+    (directory / "sitecustomize.py").write_text(BEGINNING + prepare)
+    result = run_command(["doctor"], env={"PYTHONPATH": str(directory)}, check=False)
     assert result.returncode == 2, result.stderr
     return result.stdout.splitlines()
 
 
-def test_the_doctor_says_that_kazoo_is_not_installed() -> None:
+def test_the_doctor_says_that_kazoo_is_not_installed(tmp_path: Path) -> None:
     """And that it is to be installed, not upgraded."""
-    lines = doctor("hide('kazoo')")
+    lines = doctor("hide('kazoo')", tmp_path)
     assert not [line for line in lines if "is older" in line or "upgrade" in line]
     assert any(re.match("problem +version +kazoo is not installed", line) for line in lines)
     assert any("-> install kazoo" in line for line in lines)
 
 
-def test_the_doctor_names_what_has_moved() -> None:
+def test_the_doctor_names_what_has_moved(tmp_path: Path) -> None:
     """In the words of the error and of status(), once; nothing is called shadowed."""
     lines = doctor(
         "import kazoo.client\nkazoo.client.KazooClient.__getattr__ = "
-        "lambda self, name: None\ndel kazoo.client.KazooClient._call"
+        "lambda self, name: None\ndel kazoo.client.KazooClient._call",
+        tmp_path,
     )
     (line,) = [line for line in lines if "there is no kazoo.client.KazooClient._call" in line]
     assert line.startswith("problem  patch")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 
+from kazoo_gevent_patch.commands.doctor import passwords
 from kazoo_gevent_patch.patching.versions import compares_host_names
 from kazoo_gevent_patch.settings.environment import quoted
 
@@ -30,6 +32,16 @@ class Target:
 
     tls: dict[str, object]
     """The arguments for TLS of ``KazooClient``; empty without."""
+
+    user: str = ""
+    """The user that the client is, with the scheme; empty without credentials."""
+
+    auth: dict[str, object] = field(default_factory=dict, repr=False)
+    """The arguments of ``KazooClient`` that hold the password."""
+
+    def client_options(self) -> dict[str, object]:
+        """Return the arguments of ``KazooClient`` for TLS and credentials."""
+        return {**self.tls, **self.auth}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,10 +72,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tls.add_argument(
         "--check-hostname", action="store_true", help="compare the certificate with the host"
     )
+    auth = parser.add_argument_group(
+        "credentials", "Without a file or a variable, a terminal is asked for the password."
+    )
+    scheme = auth.add_mutually_exclusive_group()
+    scheme.add_argument("--digest", type=_user, metavar="USER", help="authenticate by digest")
+    scheme.add_argument(
+        "--sasl", type=_user, metavar="USER", help="authenticate by SASL DIGEST-MD5"
+    )
+    source = auth.add_mutually_exclusive_group()
+    source.add_argument(
+        "--password-file", type=_file, metavar="FILE", help="the file that holds the password"
+    )
+    source.add_argument(
+        "--password-env", metavar="NAME", help="the variable that holds the password"
+    )
 
 
 _ONLY_WITH = {
-    "hosts": ("timeout", "path", "tls"),
+    "hosts": ("timeout", "path", "tls", "digest", "sasl", "password_file", "password_env"),
     "tls": ("ca", "cert", "key", "no_verify", "check_hostname"),
     "cert": ("key",),
     "key": ("cert",),
@@ -85,7 +112,7 @@ def target_of(options: argparse.Namespace, parser: argparse.ArgumentParser) -> T
         parser.error("--check-hostname cannot be had with --no-verify")
     if options.check_hostname and not compares_host_names():
         parser.error("--check-hostname needs kazoo 2.11 or newer")
-    if options.hosts is None:
+    if options.hosts is None or find_spec("kazoo") is None:
         return None
     try:
         addresses, chroot = _parse(options.hosts)
@@ -99,6 +126,7 @@ def target_of(options: argparse.Namespace, parser: argparse.ArgumentParser) -> T
         timeout=options.timeout or 10.0,
         parent=options.path or "/",
         tls=_tls(options) if options.tls else {},
+        **passwords.credentials(options, parser),
     )
 
 
@@ -133,6 +161,15 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number of seconds above 0")
     return seconds
+
+
+def _user(text: str) -> str:
+    if ":" in text:
+        # Not a word of it in the message: everybody sees the command line, and logs keep this.
+        raise argparse.ArgumentTypeError(
+            "give the user alone: a password in the command line shows in the list of processes"
+        )
+    return text
 
 
 def _path(text: str) -> str:

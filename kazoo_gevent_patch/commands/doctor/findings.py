@@ -25,4 +25,12 @@ class Finding:
     """What to do about it; empty where it is ok."""
 
     values: dict[str, object] = field(default_factory=dict)
-    """The numbers and names in the text, for programs; seconds, where they are times."""
+    """The numbers and names in the text, for programs; seconds, where they are times.
+
+    Never empty, nor is a password in it.
+    """
+
+
+def ms(seconds: float) -> str:
+    """Return a time as reports show it."""
+    return f"{seconds * 1000:.1f} ms"

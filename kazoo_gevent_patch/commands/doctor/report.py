@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Final
 
@@ -22,6 +23,14 @@ class Lines:
     def __init__(self) -> None:
         self._in_place = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self._coloured = self._in_place and not os.environ.get("NO_COLOR")
+
+    def __enter__(self) -> None:
+        """Do nothing yet."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Leave no half a line behind when Ctrl-C ends the checks."""
+        if kind is KeyboardInterrupt and self._in_place:
+            self._write(f"{_ERASE_LINE}interrupted\n")
 
     def begin(self, check: str) -> None:
         """Say what is checked now; it goes when the finding comes."""
@@ -51,8 +60,8 @@ class Lines:
         sys.stdout.flush()
 
 
-class Document:
-    """Prints all findings at the end, as JSON."""
+class Document(nullcontext[None]):
+    """Prints all findings at the end, as JSON; nothing if there is no end."""
 
     def begin(self, check: str) -> None:
         """Do nothing: a program reads this."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 import gevent
+from kazoo.exceptions import NoAuthError
 
-from kazoo_gevent_patch.commands.doctor import network, session
+from kazoo_gevent_patch.commands.doctor import ensemble, network, session
 from kazoo_gevent_patch.commands.doctor.arguments import Target
 from kazoo_gevent_patch.commands.doctor.findings import Finding, Level
 from kazoo_gevent_patch.commands.doctor.visit import Visit
@@ -22,21 +26,25 @@ class Step:
     """A step, and what it cannot do without."""
 
     name: str
-    function: Callable[[Visit], Finding | None]
-    """Returns None where there is nothing to check."""
-
+    function: Callable[[Visit], Finding | list[Finding]]
     needs: str = ""
     """The attribute of the visit that an earlier step must have filled."""
+
+    applies: Callable[[Visit], bool] = lambda visit: True
+    """Whether there is anything to check."""
 
 
 STEPS: Final = (
     Step("resolve", network.resolve),
     Step("connect", network.connect, "resolved"),
-    Step("TLS", network.handshake, "reachable"),
+    Step("TLS", network.handshake, "endpoints", lambda visit: bool(visit.target.tls)),
+    Step("server", network.servers, applies=lambda visit: visit.secure),
     Step("session", session.session, "secure"),
     Step("path", session.parent, "session_id"),
     Step("round trips", session.round_trips, "parent"),
     Step("temporary node", session.temporary_node, "parent"),
+    Step("credentials", session.credentials, "node", lambda visit: bool(visit.target.user)),
+    Step("member", ensemble.members, "session_id", ensemble.has_members),
     Step("watch", session.watch, "node"),
     Step("lock", session.lock, "node"),
     Step("heartbeat", session.heartbeat, "session_id"),
@@ -51,35 +59,55 @@ def examine(target: Target, begin: Callable[[str], None]) -> Iterator[Finding]:
     """
     visit = Visit(target)
     left_out: list[str] = []
-    try:
-        for step in _steps(target):
+    with _interrupts_in_turn(), closing(visit):
+        for step in STEPS:
+            if not step.applies(visit):
+                continue
             if step.needs and not getattr(visit, step.needs):
                 left_out.append(step.name)
                 continue
             begin(step.name)
-            finding = _make(step, visit)
-            if finding is not None:
-                yield finding
-    finally:
-        visit.close()
+            yield from _make(step, visit)
     if left_out:
         advice = "first do what is said above"
-        yield Finding(Level.warning, "not checked", ", ".join(left_out), advice)
+        values: dict[str, object] = {"checks": left_out}
+        yield Finding(Level.warning, "not checked", ", ".join(left_out), advice, values)
 
 
-def _steps(target: Target) -> list[Step]:
-    return [step for step in STEPS if target.tls or step.function is not network.handshake]
+@contextmanager
+def _interrupts_in_turn() -> Iterator[None]:
+    """Have Ctrl-C end the step, in the way of a time-out, and nothing that the client needs.
+
+    Python raises it in whatever greenlet runs. In that of the connection it would end the session,
+    and the temporary node could not be removed.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # it is ignored, or the program's own
+        return
+    call = gevent.get_hub().loop.run_callback_threadsafe
+    throw = gevent.getcurrent().throw
+    signal.signal(signal.SIGINT, lambda *_: call(throw, KeyboardInterrupt))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _make(step: Step, visit: Visit) -> Finding | None:
+def _make(step: Step, visit: Visit) -> list[Finding]:
     limit = visit.target.timeout + _GRACE
+    visit.step_ends = monotonic() + limit
     try:
         with gevent.Timeout(limit):
-            return step.function(visit)
+            found = step.function(visit)
     except gevent.Timeout:
         text = f"not done in {limit:g} s"
         advice = "look at the server's log and load, or give more time with --timeout"
-        return Finding(Level.problem, step.name, text, advice)
+        found = Finding(Level.problem, step.name, text, advice, {"limit": limit})
+    except NoAuthError:
+        text, advice = "the ACL forbids it", session.OTHER_CREDENTIALS
+        found = Finding(Level.problem, step.name, text, advice, {"error": "NoAuthError"})
     except Exception as error:
         text = f"{type(error).__name__}: {error}".rstrip(": ")
-        return Finding(Level.problem, step.name, text, "look at the server's log")
+        values: dict[str, object] = {"error": type(error).__name__}
+        found = Finding(Level.problem, step.name, text, "look at the server's log", values)
+    return found if isinstance(found, list) else [found]

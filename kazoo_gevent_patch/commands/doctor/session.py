@@ -10,11 +10,18 @@ from typing import Any, Final
 
 import gevent
 from gevent.event import Event
-from kazoo.client import KazooClient
-from kazoo.exceptions import ConnectionLoss, NoAuthError, NoNodeError, SessionExpiredError
+from kazoo.exceptions import (
+    AuthFailedError,
+    ConnectionClosedError,
+    ConnectionLoss,
+    NoAuthError,
+    NoNodeError,
+    SessionExpiredError,
+)
 from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.security import CREATOR_ALL_ACL
 
-from kazoo_gevent_patch.commands.doctor.findings import Finding, Level
+from kazoo_gevent_patch.commands.doctor.findings import Finding, Level, ms
 from kazoo_gevent_patch.commands.doctor.visit import Visit
 
 ROUND_TRIPS: Final = 100
@@ -22,39 +29,43 @@ ROUND_TRIPS: Final = 100
 SLICE: Final = 0.02
 """Seconds that the busy loop computes before it gives way."""
 
-_SESSION_TIMEOUT: Final = 4.0  # seconds; the least that a server grants by default
-# Of the step's time, so that half of the session timeout again is less than the busy share.
-_SESSION_SHARE: Final = 0.4
-_BUSY_SHARE: Final = 0.8
+_BUSY_SHARE: Final = 0.8  # of the step's time
 _POLL_INTERVAL: Final = 0.01
 _PAUSE: Final = 0.0001
 
 
+OTHER_CREDENTIALS: Final = "give the credentials of another user, with --digest or --sasl"
+
+
 def session(visit: Visit) -> Finding:
     """Start a client."""
-    # Short, so that the heartbeat step can outlast it; the server may grant a longer one.
-    asked = min(_SESSION_TIMEOUT, _SESSION_SHARE * visit.target.timeout)
-    client = KazooClient(visit.target.hosts, timeout=asked, logger=visit.log, **visit.target.tls)
+    if not visit.fit:
+        text = "no server can give one"
+        return Finding(Level.problem, "session", text, visit.cure, {"servers": 0})
+    client = visit.new_client(visit.target.hosts, visit.log)
     begin = perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # kazoo's, of a missing chroot: that has its own step
             client.start(timeout=visit.target.timeout)
+        if visit.target.user:
+            client.exists("/")  # start() may return before a wrong password ends the session
     except KazooTimeoutError:
-        reason = visit.log.last_warning or "the server does not answer"
-        return Finding(
-            Level.problem,
-            "session",
-            f"none in {visit.target.timeout:g} s: {reason}",
-            "look at the server's log and load; a port that speaks TLS needs --tls",
-        )
+        return _no_session(visit)
+    except (AuthFailedError, ConnectionClosedError) as error:
+        if not visit.target.user:
+            raise
+        advice = "correct user or password; the server's log and its jaas.conf tell more"
+        values: dict[str, object] = {"user": visit.target.user, "error": type(error).__name__}
+        text = f"the server refuses {visit.target.user}"
+        return Finding(Level.problem, "session", text, advice, values)
     finally:
         visit.client = client
     visit.session_id = client.client_id[0]
     took = perf_counter() - begin
     handler = type(client.handler)
-    text = f"0x{visit.session_id:x} in {_ms(took)}, timeout {visit.log.session_timeout:g} s"
-    values: dict[str, object] = {
+    text = f"0x{visit.session_id:x} in {ms(took)}, timeout {visit.log.session_timeout:g} s"
+    values = {
         "seconds": took,
         "session_timeout": visit.log.session_timeout,
         "handler": f"{handler.__module__}.{handler.__qualname__}",
@@ -62,18 +73,27 @@ def session(visit: Visit) -> Finding:
     return Finding(Level.ok, "session", text, values=values)
 
 
-def parent(visit: Visit) -> Finding | None:
+def _no_session(visit: Visit) -> Finding:
+    reason = visit.log.last_warning or "the server does not answer"
+    advice = "look at the server's log and load"
+    if not visit.target.tls:
+        advice += "; a port that speaks TLS needs --tls"
+    text = f"none in {visit.target.timeout:g} s: {reason}"
+    return Finding(Level.problem, "session", text, advice, {"seconds": visit.target.timeout})
+
+
+def parent(visit: Visit) -> Finding:
     """Look whether the chroot, and the node named by ``--path``, exist."""
     chroot, path = visit.target.chroot, visit.target.parent
+    values: dict[str, object] = {"path": chroot + path.rstrip("/") or "/"}
     if chroot and not visit.client.exists("/"):
         text = f"the chroot {chroot} does not exist"
-        return Finding(Level.problem, "path", text, "create it, or correct it in --hosts")
+        return Finding(Level.problem, "path", text, "create it, or correct it in --hosts", values)
     if path != "/" and not visit.client.exists(path):
-        return Finding(
-            Level.problem, "path", f"{path} does not exist", "create it, or name another"
-        )
+        text = f"{path} does not exist"
+        return Finding(Level.problem, "path", text, "create it, or name another", values)
     visit.parent = path
-    return Finding(Level.ok, "path", f"{chroot + path.rstrip('/') or '/'} exists")
+    return Finding(Level.ok, "path", f"{values['path']} exists", values=values)
 
 
 def round_trips(visit: Visit) -> Finding:
@@ -87,7 +107,7 @@ def round_trips(visit: Visit) -> Finding:
     return Finding(
         Level.ok,
         "round trips",
-        f"{ROUND_TRIPS}, median {_ms(median)}, p99 {_ms(p99)}",
+        f"{ROUND_TRIPS}, median {ms(median)}, p99 {ms(p99)}",
         values={"count": ROUND_TRIPS, "median": median, "p99": p99},
     )
 
@@ -95,18 +115,27 @@ def round_trips(visit: Visit) -> Finding:
 def temporary_node(visit: Visit) -> Finding:
     """Create the node that the next steps use."""
     path = visit.new_node()
+    values: dict[str, object] = {"path": path}
     try:
         visit.client.create(path)
     except NoAuthError:
         visit.to_remove = ""
-        return Finding(
-            Level.warning,
-            "temporary node",
-            f"the ACL of {visit.parent} forbids creating nodes",
-            "name a node under which you may, with --path",
-        )
+        text = f"the ACL of {visit.parent} forbids creating nodes"
+        advice = f"name a node under which you may, with --path, or {OTHER_CREDENTIALS}"
+        return Finding(Level.warning, "temporary node", text, advice, values)
     visit.node = path
-    return Finding(Level.ok, "temporary node", path)
+    return Finding(Level.ok, "temporary node", path, values=values)
+
+
+def credentials(visit: Visit) -> Finding:
+    """Ask which user the server takes this client for: the ACL of a node of its own says so."""
+    path = f"{visit.node}/own"
+    visit.client.create(path, acl=CREATOR_ALL_ACL)
+    acls, _ = visit.client.get_acls(path)
+    # Behind the colon of a digest is what was made of the password.
+    users = [f"{acl.id.scheme} user {acl.id.id.partition(':')[0]}" for acl in acls]
+    text = f"the server takes this client for {' and '.join(users)}"
+    return Finding(Level.ok, "credentials", text, values={"users": users})
 
 
 def watch(visit: Visit) -> Finding:
@@ -117,7 +146,7 @@ def watch(visit: Visit) -> Finding:
     visit.client.set(visit.node, b"changed")
     fired.wait()
     took = perf_counter() - begin
-    text = f"fired {_ms(took)} after the change was sent"
+    text = f"fired {ms(took)} after the change was sent"
     return Finding(Level.ok, "watch", text, values={"seconds": took})
 
 
@@ -127,14 +156,17 @@ def lock(visit: Visit) -> Finding:
     first, second = visit.client.Lock(path, "first"), visit.client.Lock(path, "second")
     first.acquire()
     waiting = gevent.spawn(second.acquire)
-    while len(visit.client.get_children(path)) < 2 and not waiting.ready():  # noqa: PLR2004
-        gevent.sleep(_POLL_INTERVAL)
-    begin = perf_counter()
-    first.release()
-    waiting.get()
-    took = perf_counter() - begin
+    try:
+        while len(visit.client.get_children(path)) < 2 and not waiting.ready():  # noqa: PLR2004
+            gevent.sleep(_POLL_INTERVAL)
+        begin = perf_counter()
+        first.release()
+        waiting.get()
+        took = perf_counter() - begin
+    finally:
+        waiting.kill(block=False)  # when Ctrl-C or the time-out has ended the step
     second.release()
-    text = f"handed over in {_ms(took)}"
+    text = f"handed over in {ms(took)}"
     return Finding(Level.ok, "lock", text, values={"seconds": took})
 
 
@@ -152,7 +184,7 @@ def heartbeat(visit: Visit) -> Finding:
     values: dict[str, object] = {"seconds": duration, "longest_gap": longest}
     if states or visit.client.client_id[0] != visit.session_id:
         seen = ", ".join(states) or "a new session"
-        advice = f"the machine is overloaded (the loop was away for {_ms(longest)}), or the network"
+        advice = f"the machine is overloaded (the loop was away for {ms(longest)}), or the network"
         return Finding(Level.problem, "heartbeat", f"{seen} in {text}", advice, values)
     if duration <= timeout:
         needed = 1.5 * timeout / _BUSY_SHARE
@@ -174,20 +206,17 @@ def _compute(seconds: float) -> float:
     return longest
 
 
-def clean_up(visit: Visit) -> Finding | None:
+def clean_up(visit: Visit) -> Finding | list[Finding]:
     """Remove the temporary node."""
     if not visit.to_remove:
-        return None
+        return []
+    values: dict[str, object] = {"path": visit.to_remove}
     try:
         visit.client.delete(visit.to_remove, recursive=True)
     except NoNodeError:
         pass
     except Exception as error:
         text = f"{visit.to_remove} is still there: {type(error).__name__}"
-        return Finding(Level.warning, "clean-up", text, "delete it by hand")
+        return Finding(Level.warning, "clean-up", text, "delete it by hand", values)
     path, visit.to_remove = visit.to_remove, ""
-    return Finding(Level.ok, "clean-up", f"{path} is removed")
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"
+    return Finding(Level.ok, "clean-up", f"{path} is removed", values=values)
