@@ -25,6 +25,10 @@ class IdentitySet:
         # No other object can have this id yet while Python calls this.
         by_id[key] = ref(thing, lambda _: by_id.pop(key, None))
 
+    def discard(self, thing: object) -> bool:
+        """Forget an object; return whether it was in the set."""
+        return thing in self and self._by_id.pop(id(thing), None) is not None
+
     def __contains__(self, thing: object) -> bool:
         found = self._by_id.get(id(thing))
         return found is not None and found() is thing

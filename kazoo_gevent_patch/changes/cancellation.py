@@ -24,8 +24,9 @@ from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.retry import KazooRetry
 
 from kazoo_gevent_patch.changes import sections
+from kazoo_gevent_patch.changes.ownership import is_current, owns
+from kazoo_gevent_patch.changes.ownership import is_ours as _is_ours
 from kazoo_gevent_patch.changes.recipes import begin_anew, method_lock
-from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 
 log = logging.getLogger("kazoo_gevent_patch")
 
@@ -37,10 +38,7 @@ _Call = Callable[..., Any]
 def lock_acquire(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``Lock.acquire``: one that is cancelled leaves no node behind."""
     try:
-        acquired = wrapped(*args, **kwargs)
-        if acquired and _is_ours(lock):
-            sections.enter(lock)
-        return acquired
+        return _acquire(wrapped, lock, args, kwargs)
     except KazooException:
         raise
     except BaseException as error:
@@ -58,7 +56,7 @@ def lock_release(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any
     except KazooException:
         raise
     except BaseException:
-        if _is_ours(lock) and lock.is_acquired:
+        if _is_ours(lock) and lock.is_acquired and not sections.has_lost(lock):
             _abandon_lock(lock)
         raise
 
@@ -86,10 +84,7 @@ def semaphore_acquire(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwar
     """``Semaphore.acquire``: one that is cancelled leaves no lease behind."""
     was_acquired = semaphore.is_acquired
     try:
-        acquired = wrapped(*args, **kwargs)
-        if acquired and _is_ours(semaphore):
-            sections.enter(semaphore)
-        return acquired
+        return _acquire(wrapped, semaphore, args, kwargs)
     except KazooException:
         raise
     except BaseException:
@@ -107,7 +102,7 @@ def semaphore_release(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwar
     except KazooException:
         raise
     except BaseException:
-        if _is_ours(semaphore) and semaphore.is_acquired:
+        if _is_ours(semaphore) and semaphore.is_acquired and not sections.has_lost(semaphore):
             _abandon_node(semaphore)
         raise
 
@@ -115,7 +110,11 @@ def semaphore_release(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwar
 def locking_queue_get(wrapped: _Call, queue: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``LockingQueue._inner_get``: one that is cancelled takes no item, now or later."""
     try:
-        return wrapped(*args, **kwargs)
+        item = wrapped(*args, **kwargs)
+        while item is not None and _is_ours(queue) and not is_current(queue):
+            queue.processing_element = None
+            item = wrapped(*args, **kwargs)
+        return item
     except KazooException:
         raise
     except BaseException as error:
@@ -128,7 +127,10 @@ def enter(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``BaseParty.join`` and ``DoubleBarrier.enter``: one that is cancelled is no member."""
     was_participating = recipe.participating
     try:
-        return wrapped(*args, **kwargs)
+        result = wrapped(*args, **kwargs)
+        while _is_ours(recipe) and not is_current(recipe):
+            result = wrapped(*args, **kwargs)
+        return result
     except KazooException:
         raise
     except BaseException:
@@ -162,8 +164,17 @@ def double_barrier_leave(wrapped: _Call, barrier: Any, args: _Args, kwargs: _Kwa
         raise
 
 
-def _is_ours(recipe: Any) -> bool:
-    return isinstance(recipe.client.handler, SequentialGeventHandler)
+def _acquire(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """Acquire a lock or a lease, again if its session ended in these last lines."""
+    while True:
+        acquired = wrapped(*args, **kwargs)
+        if not acquired or not _is_ours(recipe):
+            return acquired
+        sections.enter(recipe)
+        if owns(recipe):
+            return acquired
+        sections.leave(recipe)
+        recipe.is_acquired = False
 
 
 def _abandon_acquisition(lock: Any, error: BaseException) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import filterfalse
-from typing import Any
+from typing import Any, Final
 
 import gevent
 from gevent import getcurrent
 from kazoo.protocol.states import KeeperState
 
-from kazoo_gevent_patch.changes import succession
+from kazoo_gevent_patch.changes import ownership, succession
 from kazoo_gevent_patch.changes.forking import is_ours
 from kazoo_gevent_patch.handler.continuations import is_of_a_recipe
 from kazoo_gevent_patch.loop.signals import runs_callbacks
@@ -19,11 +19,16 @@ from kazoo_gevent_patch.loop.signals import runs_callbacks
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
 
+_ENDS: Final = frozenset({KeeperState.EXPIRED_SESSION, KeeperState.AUTH_FAILED, KeeperState.CLOSED})
+"""The states in which a client has no session any more."""
+
 
 def session_callback(
     wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs
 ) -> None:
     """``KazooClient._session_callback``: callers with a reply go on before they hear of a loss.
+
+    And recipes hear of the end of a session before anybody else does.
 
     kazoo's ChildrenWatch notes that its watch is set when it has the reply, and that it no
     longer is when it hears of the loss. The other way round it would never set it again.
@@ -35,6 +40,8 @@ def session_callback(
     if client.connected and getcurrent() is client._connection._connection_routine:
         # Greenlets that a reply woke are in the loop's queue already; this one goes behind.
         gevent.sleep(0)
+    if args[0] in _ENDS and args[0] != client._state:
+        ownership.lose_all(client)
     wrapped(*args, **kwargs)
     if client._state == KeeperState.CLOSED:
         client.handler.listeners.end()

@@ -15,6 +15,7 @@ from typing import Any, Final
 from gevent import get_hub, getcurrent
 
 from kazoo_gevent_patch import inventory
+from kazoo_gevent_patch.changes import sections
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 
 OWNED: Final[dict[str, object]] = {
@@ -25,7 +26,10 @@ OWNED: Final[dict[str, object]] = {
 }
 """What a recipe believes of its nodes, and what it believes when it has none."""
 
-IDENTITIES: Final = ("prefix", "create_path", "node", "node_name", "id")
+LEFT: Final = "_kazoo_gevent_patch_left"
+"""The attribute of a recipe with the path of its node in an earlier session."""
+
+IDENTITIES: Final = ("prefix", "node", "node_name", "id", "create_path")
 """The attributes with the random identity by which a recipe knows its own nodes. It is a UUID, and
 begins a node's name. The application may have others, in the path or in attributes of its own."""
 
@@ -42,8 +46,10 @@ def remember(
 
 def disown(recipe: Any) -> None:
     """Make the recipe forget what its parent process owns, before anybody uses it here."""
+    sections.lose(recipe)
     begin_anew(recipe)
     state = vars(recipe)
+    state.pop(LEFT, None)  # the parent's to remove
     lock_name = method_lock(recipe)
     if lock_name is not None:
         _disown_acquisition(recipe, lock_name)
@@ -57,17 +63,23 @@ def disown(recipe: Any) -> None:
 def begin_anew(recipe: Any) -> None:
     """Make the recipe forget its nodes, and take another identity."""
     state = vars(recipe)
-    # A LockingQueue has an identity and no path to create; it alone has this other attribute.
-    known_by = state.get("id" if "processing_element" in state else "create_path")
+    known_by = identity(recipe)
     name = known_by.decode() if isinstance(known_by, bytes) else str(known_by)
-    if identity := _UUID.match(name.rpartition("/")[2]):
-        _rename(state, identity[0], uuid.uuid4().hex)
+    if own := _UUID.match(name.rpartition("/")[2]):
+        _rename(state, own[0], uuid.uuid4().hex)
     if method_lock(recipe) is not None:
         state["node"] = None
     # Last: another native thread's acquire() goes on as soon as the lock is not acquired.
     for name, nothing in OWNED.items():
         if name in state:
             state[name] = nothing
+
+
+def identity(recipe: object) -> object:
+    """Return what the recipe knows its nodes by, which changes last when it begins anew."""
+    state = vars(recipe)
+    # A LockingQueue has an identity and no path to create; it alone has this other attribute.
+    return state.get("id" if "processing_element" in state else "create_path")
 
 
 def method_lock(recipe: object) -> str | None:

@@ -18,6 +18,7 @@ from gevent import getcurrent
 from kazoo.exceptions import ConnectionClosedError
 
 from kazoo_gevent_patch.errors import KazooGeventPatchError
+from kazoo_gevent_patch.weak import IdentitySet
 
 log = logging.getLogger("kazoo_gevent_patch")
 
@@ -41,17 +42,52 @@ class ParentHoldsError(KazooGeventPatchError, ConnectionClosedError):  # type: i
         return type(self), (self.path,)
 
 
+_LOST: Final = "_kazoo_gevent_patch_lost"
+"""The attribute of a recipe with the greenlets that hold it no more, and have not released it."""
+
+
 def enter(recipe: Any) -> None:
     """Remember which greenlet has acquired a lock or a lease."""
+    _forget_loss(recipe)
     vars(recipe)[_HOLDER] = ref(getcurrent())
 
 
 def leave(recipe: Any) -> None:
     """Say that a lock or a lease is released, in whatever process."""
-    if vars(recipe).pop(_HOLDER, None) is not None:
-        guard = guard_of(recipe.client)
-        if guard is not None:
-            guard.forget(recipe)
+    if not _forget_loss(recipe):
+        holder = vars(recipe).pop(_HOLDER, None)
+        if holder is not None and holder() is getcurrent():
+            return  # it was acquired in this process
+    guard = guard_of(recipe.client)
+    if guard is not None:
+        guard.forget(recipe)
+
+
+def lose(recipe: Any) -> None:
+    """Say that the greenlet that has acquired a lock or a lease holds it no more.
+
+    It may go on, and release it; another greenlet may have acquired the same object by then.
+    """
+    holder = vars(recipe).pop(_HOLDER, None)
+    greenlet = None if holder is None else holder()
+    if greenlet is not None:
+        vars(recipe).setdefault(_LOST, IdentitySet()).add(greenlet)
+
+
+def _forget_loss(recipe: Any) -> bool:
+    lost = vars(recipe).get(_LOST)
+    return lost is not None and lost.discard(getcurrent())
+
+
+def has_lost(recipe: Any) -> bool:
+    """Return whether the current greenlet has lost it, and has not released it since."""
+    return getcurrent() in vars(recipe).get(_LOST, ())
+
+
+def is_lost_elsewhere(recipe: Any) -> bool:
+    """Return whether another greenlet that goes on has lost it, and has not released it since."""
+    current = getcurrent()
+    return any(not it.dead and it is not current for it in vars(recipe).get(_LOST, ()))
 
 
 def guard_of(client: Any) -> Guard | None:

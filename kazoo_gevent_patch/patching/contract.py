@@ -22,8 +22,9 @@ CONTRACT: Final = (
     Need(
         "kazoo.client:KazooClient",
         Kind.keeps,
-        "_state _session_timeout _queue _pending",
-        "What a forked child, and the end of a client's thread, must clear, fail or wait for.",
+        "_state _session_timeout _session_id _queue _pending",
+        "What a forked child, and the end of a client's thread, must clear, fail or wait for; and "
+        "which session a warning is about.",
     ),
     Need(
         "kazoo.client:KazooClient",
@@ -166,6 +167,32 @@ CONTRACT: Final = (
         "What a cancelled acquire() cleans up, and what a forked child forgets.",
     ),
     Need(
+        "kazoo.recipe.lock:Lock._inner_acquire",
+        Kind.begins,
+        "self blocking timeout ephemeral",
+        "The last, which acquire() names, tells whether the lock ends with the session.",
+    ),
+    *(
+        Need(
+            f"kazoo.recipe.{caller}",
+            Kind.uses,
+            inner,
+            "A recipe that repeats this after errors does not take the nodes of a lost session.",
+        )
+        for caller, inner in (
+            ("lock:Lock.acquire", "_inner_acquire ephemeral"),
+            ("lock:Lock._inner_acquire", "_get_predecessor"),
+            ("lock:Lock.release", "_inner_release"),
+            ("lock:Semaphore.acquire", "_inner_acquire"),
+            ("lock:Semaphore.release", "_inner_release"),
+            ("queue:LockingQueue._inner_get", "_take"),
+            ("party:BaseParty.join", "_inner_join"),
+            ("party:BaseParty.leave", "_inner_leave"),
+            ("barrier:DoubleBarrier.enter", "_inner_enter"),
+            ("barrier:DoubleBarrier.leave", "_inner_leave"),
+        )
+    ),
+    Need(
         "kazoo.recipe.lock:Lock",
         Kind.keeps,
         "_acquire_method_lock|_lock",
@@ -214,8 +241,14 @@ CONTRACT: Final = (
     Need(
         "kazoo.recipe.partitioner:SetPartitioner",
         Kind.sets,
-        "_client _state_change",
-        "A forked child must not wait for the parent's lock.",
+        "_client _state_change _path",
+        "A forked child must not wait for the parent's lock; a warning names the path.",
+    ),
+    Need(
+        "kazoo.recipe.partitioner:SetPartitioner",
+        Kind.has,
+        "_set_state _release_locks acquired failed",
+        "It fails before an application hears that the session is lost, and keeps no locks then.",
     ),
     *(
         Need(

@@ -199,4 +199,33 @@ PATCHES: Final = (
             ("barrier", "DoubleBarrier.leave", "double_barrier_leave"),
         )
     ),
+    *(
+        Patch(
+            module=f"kazoo.recipe.{module}",
+            target=target,
+            how="wrap",
+            replacement=f"ownership:{replacement}",
+            why="A session that the client has lost, and that the server still has, gives it a "
+            "lock, a lease, an item or a membership that ends with that session, unnoticed.",
+        )
+        for module, target, replacement in (
+            ("lock", "Lock._inner_acquire", "lock_attempt"),
+            ("lock", "Lock._get_predecessor", "get_predecessor"),
+            ("lock", "Lock._inner_release", "inner_release"),
+            ("lock", "Semaphore._inner_acquire", "attempt"),
+            ("lock", "Semaphore._inner_release", "inner_release"),
+            ("queue", "LockingQueue._take", "take"),
+            ("party", "BaseParty._inner_join", "attempt"),
+            ("party", "BaseParty._inner_leave", "inner_leave"),
+            ("barrier", "DoubleBarrier._inner_enter", "attempt"),
+            ("barrier", "DoubleBarrier._inner_leave", "inner_leave"),
+        )
+    ),
+    Patch(
+        module="kazoo.recipe.partitioner",
+        target="SetPartitioner._allocate_transition",
+        how="wrap",
+        replacement="ownership:allocate",
+        why="One that fails while it acquires its locks keeps them, in the next session, for good.",
+    ),
 )

@@ -25,6 +25,10 @@ HELD_AFTER: Final = 1 << 18
 """Bytes of a large message that pass before the rest of it is held up."""
 
 
+ENDED: Final = struct.pack("!iiiqi16s?", 37, 0, 0, 0, 16, b"", False)
+"""What a server answers to a request for a session that it has not."""
+
+
 @dataclass
 class Reader:
     """Takes the bytes of one connection apart."""
@@ -67,6 +71,8 @@ class Proxy:
         self._tls = tls
         self._held = held
         self._go_on = asyncio.Event()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._is_to_lie = False
         self.readers: list[Reader] = []
         self.errors: list[BaseException] = []
         self.hosts = ""
@@ -86,6 +92,18 @@ class Proxy:
         """Let pass what is held up. From any thread."""
         self._loop.call_soon_threadsafe(self._go_on.set)
 
+    def lie(self) -> None:
+        """Cut all connections, and tell the client that comes next that its session has ended.
+
+        The server, which does not hear of that, has the session still. From any thread.
+        """
+        self._loop.call_soon_threadsafe(self._lie)
+
+    def _lie(self) -> None:
+        self._is_to_lie = True
+        for writer in self._writers:
+            writer.transport.abort()
+
     async def serve(self, opened: threading.Event, end: asyncio.Event) -> None:
         """Listen until the end."""
         self._loop = asyncio.get_running_loop()
@@ -101,7 +119,14 @@ class Proxy:
         server.close()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_to_lie:
+            self._is_to_lie = False
+            await reader.read(PIECE)
+            writer.write(ENDED)
+            writer.close()
+            return
         there = await asyncio.open_connection(*self._target, limit=PIECE)
+        self._writers += (writer, there[1])
         frames = Reader()
         self.readers.append(frames)
         try:
