@@ -7,19 +7,22 @@ committed. Here a proxy tells it, and the server has the session until the test 
 from __future__ import annotations
 
 import logging
+import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.exceptions import SessionExpiredError
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KazooState
 
 from kazoo_gevent_patch import SequentialGeventHandler
 from tests.server.conftest import MakeClient
 from tests.server.frames import Proxy, proxy
-from tests.support import wait_until
+from tests.support import ROOT, wait_until
 
 LIMIT: Final = 20.0
 BRIEF: Final = 0.3
@@ -440,3 +443,43 @@ def test_a_session_that_ends_in_the_last_moment_has_it_done_again(
     assert getattr(mine, belief)
     assert len(calls) > 1
     assert set(stage.owners(path)) - {0} == {stage.session}
+
+
+def documented(name: str) -> Callable[..., Any]:
+    """Return a function that docs/compatibility.md shows."""
+    [code] = [
+        block
+        for block in re.findall(
+            r"^```python\n(.*?)^```", (ROOT / "docs/compatibility.md").read_text(), re.M | re.S
+        )
+        if f"def {name}(" in block
+    ]
+    names: dict[str, Any] = {"SessionExpiredError": SessionExpiredError}
+    exec(code, names)
+    function: Callable[..., Any] = names[name]
+    return function
+
+
+def test_a_holder_that_was_paused_writes_nothing_with_its_fencing_token(our_stage: Stage) -> None:
+    """It is the number of a former holder, once the next one has written."""
+    fencing_token = documented("fencing_token")
+    mine, others = our_stage.zk.Lock("/lock"), our_stage.other.Lock("/lock")
+    store = sqlite3.connect(":memory:")
+    store.execute("CREATE TABLE report (text, token INTEGER)")
+    store.execute("INSERT INTO report VALUES ('empty', 0)")
+
+    def write(text: str, token: int) -> int:
+        update = "UPDATE report SET text = ?, token = ? WHERE token <= ?"
+        return store.execute(update, (text, token, token)).rowcount
+
+    assert mine.acquire()
+    first = fencing_token(mine)
+    assert write("mine", first) == 1
+    our_stage.lose()
+    our_stage.end()
+    with pytest.raises(SessionExpiredError):
+        fencing_token(mine)
+    assert others.acquire(timeout=LIMIT)
+    assert write("the other's", fencing_token(others)) == 1
+    assert write("too late", first) == 0
+    assert list(store.execute("SELECT text FROM report")) == [("the other's",)]

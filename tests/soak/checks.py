@@ -31,7 +31,7 @@ DOCUMENTED: Final = frozenset(
 )
 """The errors that a caller has to expect."""
 
-KINDS: Final = ("create", "increment", "put", "take", "watch", "publish")
+KINDS: Final = ("create", "increment", "lead", "put", "take", "watch", "publish")
 """The kinds of operations of which a run must have done some."""
 
 RECONNECT_MARGIN: Final = 5.0
@@ -126,6 +126,18 @@ def holders(evidence: Evidence) -> Iterator[str]:
             yield f"{_who(held)}, and somebody else's guard was there until {free_since[guard]}"
 
 
+def sessions(evidence: Evidence) -> Iterator[str]:
+    """Every holder's guard belongs to the session that its client had when it became the holder.
+
+    If it belongs to an earlier one, it ends with that, and the client hears nothing of it.
+    """
+    owners = {(life.path, life.data.decode()): life.session for life in evidence.lives}
+    for held in evidence.history.held:
+        owner = owners.get((held.guard, held.token), held.session)
+        if held.session and owner != held.session:
+            yield f"{_who(held)}, in {held.session:#x}, and its guard is of {owner:#x}"
+
+
 def _free_since(guards: Iterable[Life]) -> dict[Life, float]:
     """Return for each guard the transaction that ended the last of its lower siblings."""
     siblings: defaultdict[str, list[Life]] = defaultdict(list)
@@ -197,6 +209,7 @@ CHECKS: Final[tuple[Callable[[Evidence], Iterator[str]], ...]] = (
     counters,
     items,
     holders,
+    sessions,
     hanging,
     connections,
     watches,

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from tests.soak import paths
 from tests.soak.checks import RECONNECT_MARGIN
 from tests.soak.history import FAILED, Hung, Recorder, State, Stray, error_name
 from tests.soak.sampler import sample
-from tests.soak.workload import Worker
+from tests.soak.workload import Leader, Worker
 
 HISTORY: Final = "history"
 STOP: Final = "stop"
@@ -50,6 +51,10 @@ class Crew:
         self._workers = [
             Worker(number, clients[number % len(clients)], number % len(clients), recorder, seed)
             for number in range(paths.WORKERS)
+        ]
+        self._workers += [
+            Leader(paths.WORKERS + number, client, number, recorder, seed)
+            for number, client in zip(range(paths.LEADERS), cycle(clients), strict=False)
         ]
         self._tasks: dict[str, Any] = {}
 

@@ -71,6 +71,15 @@ def pause_leader_briefly(scene: Scene) -> None:
     _pause_leader(scene, 0.5)
 
 
+def pause_leader_past_the_time_out(scene: Scene) -> None:
+    """Stop the leader's process for one and a half session time-outs.
+
+    It comes back, and tells clients that their sessions have ended. The next leader, which has them
+    still, knows nothing of that.
+    """
+    _pause_leader(scene, 1.5)
+
+
 def pause_leader_for_long(scene: Scene) -> None:
     """Stop the leader's process for three session time-outs."""
     _pause_leader(scene, 3)
@@ -130,6 +139,7 @@ FAULTS: Final[tuple[Callable[[Scene], None], ...]] = (
     kill_follower,
     lose_quorum,
     pause_leader_briefly,
+    pause_leader_past_the_time_out,
     pause_leader_for_long,
     pause_application_briefly,
     pause_application_for_long,

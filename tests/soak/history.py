@@ -58,6 +58,8 @@ class Held:
     """The transaction of its last write before it gave the lock back; `first` if it made none."""
     alone: bool
     """Whether lower siblings exclude it (a lock), or only its own path counts (a queue)."""
+    session: int = 0
+    """The session that its client had when it began to believe it; 0 if that is not known."""
 
 
 @dataclass(frozen=True)

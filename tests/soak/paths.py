@@ -18,7 +18,10 @@ SHARED: Final = f"{ROOT}/shared"
 
 WORKERS: Final = 100
 CLIENTS: Final = 10
+LEADERS: Final = 10
 LOCK_NAMES: Final = ("a", "b", "c", "d")
+LEADERSHIPS: Final = ("north", "south")
+"""The names of locks that are held for seconds."""
 
 
 def worker_name(number: int) -> str:
@@ -28,7 +31,7 @@ def worker_name(number: int) -> str:
 
 def initial() -> list[str]:
     """Return what must be there before the workers begin, parents first."""
-    workers = [worker_name(number) for number in range(WORKERS)]
+    workers = [worker_name(number) for number in range(WORKERS + LEADERS)]
     return [
         *(ROOT, CREATED, LOCKS, COUNTERS, QUEUE, TAKEN, FENCES, WATCHED, SHARED),
         *(f"{LOCKS}/{name}" for name in LOCK_NAMES),

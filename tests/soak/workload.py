@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import count
+from time import monotonic
 from typing import Any, Final
 
 from kazoo.client import KazooClient
@@ -21,6 +23,10 @@ WATCH_TIMEOUT: Final = 20.0
 """Seconds until a watch counts as lost: more than any connection of a client is down."""
 GIVE_BACK_TRIES: Final = 100
 GIVE_BACK_PAUSE: Final = 0.2
+LEAD_TIMEOUT: Final = 20.0
+LEAD_FOR: Final = (1.0, 7.0)
+LEAD_STEP: Final = 0.2
+"""Seconds between the writes of one that leads."""
 PAUSE: Final = (0.2, 0.6)
 """Seconds between a worker's turns: 100 workers ask for less than a busy machine can do."""
 
@@ -74,7 +80,7 @@ class Worker:
         self._give_back("release", counter, lambda: self._release(lock))
 
     def _write_under(self, lock: Any, counter: str, token: str, operation: Attempt) -> None:
-        guard = f"{lock.path}/{lock.node}"
+        guard, session = f"{lock.path}/{lock.node}", self._session()
         first = last = self._client.last_zxid
         try:
             data, stat = self._client.get(counter)
@@ -83,7 +89,11 @@ class Worker:
             written = self._client.set(counter, b"%d" % (int(data or 0) + 1), stat.version)
             last = written.mzxid
         finally:
-            self._recorder.add(Held(self.name, guard, token, first, last, alone=True))
+            self._recorder.add(Held(self.name, guard, token, first, last, True, session))
+
+    def _session(self) -> int:
+        client_id = self._client.client_id
+        return 0 if client_id is None else int(client_id[0] or 0)
 
     def _release(self, lock: Any) -> None:
         if lock.is_acquired:
@@ -119,11 +129,12 @@ class Worker:
         if queue.processing_element is None:
             return
         name, item = queue.processing_element
+        session = self._session()
         first = last = self._client.last_zxid
         with self._operation("fence", self.name):
             last = self._client.set(f"{paths.FENCES}/{self.name}", item).mzxid
         guard, token = f"{paths.TAKEN}/{name}", queue.id.decode()
-        self._recorder.add(Held(self.name, guard, token, first, last, alone=False))
+        self._recorder.add(Held(self.name, guard, token, first, last, False, session))
         with self._operation("take", item.decode()) as operation:
             operation.outcome = self._consume(queue, operation)
 
@@ -164,6 +175,35 @@ class Worker:
                 self._client.delete(child)
             else:
                 self._client.create(child)
+
+
+class Leader(Worker):
+    """Leads, for seconds at a time, or waits for that."""
+
+    def run(self, is_over: Callable[[], bool]) -> None:
+        """Work until it is over."""
+        while not is_over():
+            name, token = self._random.choice(paths.LEADERSHIPS), self._unique()
+            lock = self._client.Lock(f"{paths.LOCKS}/{name}", token)
+            with self._operation("lead", lock.path) as operation:
+                operation.at_stake = False
+                if lock.acquire(timeout=LEAD_TIMEOUT):
+                    self._lead(lock, token)
+                else:
+                    operation.outcome, operation.error = FAILED, "LockTimeout"
+            self._give_back("release", lock.path, partial(self._release, lock))
+
+    def _lead(self, lock: Any, token: str) -> None:
+        guard, session = f"{lock.path}/{lock.node}", self._session()
+        first = last = self._client.last_zxid
+        end = monotonic() + self._random.uniform(*LEAD_FOR)
+        try:
+            # On kazoo's default handler a lock counts as acquired when its session is lost.
+            while monotonic() < end and lock.is_acquired and self._session() in (session, 0):
+                last = self._client.set(f"{paths.FENCES}/{self.name}", token.encode()).mzxid
+                self._client.handler.sleep_func(LEAD_STEP)
+        finally:
+            self._recorder.add(Held(self.name, guard, token, first, last, True, session))
 
 
 TURNS: Final[dict[Callable[[Worker], None], float]] = {

@@ -62,7 +62,13 @@ def good() -> Evidence:
     ]
     remains = Remains({"/c/1", "/c/2"}, {"/n": 2}, {"kept"})
     evidence = Evidence(history, remains, guards, 4.0, DOCUMENTED)
-    for kind, key in (("create", "/c/1"), ("increment", "/n"), ("watch", "/w"), ("publish", "/s")):
+    for kind, key in (
+        ("create", "/c/1"),
+        ("increment", "/n"),
+        ("lead", "/l"),
+        ("watch", "/w"),
+        ("publish", "/s"),
+    ):
         did(evidence, kind, key)
     did(evidence, "create", "/c/2", UNKNOWN, "ConnectionLoss")
     did(evidence, "increment", "/n", UNKNOWN, "ConnectionLoss")
@@ -168,6 +174,16 @@ def test_an_item_at_two_holders(good: Evidence) -> None:
     good.history.held.append(Held("w02", ITEM, "you", 31, 33, alone=False))
     both = (Life(ITEM, b"me", 1, 29, 31), Life(ITEM, b"you", 2, 31, 34))
     assert broken(guards(good, *both)) == ["holders"]
+
+
+@pytest.mark.parametrize("path", [FIRST, ITEM])
+def test_a_guard_of_an_earlier_session(good: Evidence, path: str) -> None:
+    """It is nobody's, though it is there: it ends with that session."""
+    held = good.history.held
+    held[:] = [replace(one, session=2 if one.guard == path else 0) for one in held]
+    assert broken(good) == ["sessions"]
+    held[:] = [replace(one, session=1 if one.guard == path else 0) for one in held]
+    assert broken(good) == []
 
 
 def test_a_hanging_worker(good: Evidence) -> None:
