@@ -54,7 +54,8 @@ def is_continuation(callback: Callable[..., object]) -> bool:
     functions in kazoo/client.py. A step queues the next request. Some recipes have steps too.
     """
     if isinstance(callback, partial) and getattr(callback.func, "__name__", None) == "spawn":
-        return any(map(is_job, callback.args[:1]))  # a SetPartitioner's; spawning never waits
+        # A SetPartitioner's, with a wrapper of ours over it; spawning never waits.
+        return any(is_job(getattr(job, "__wrapped__", job)) for job in callback.args[:1])
     function = _unwrapped(callback)
     if function is not None and function.__globals__.get("__name__") == "kazoo.client":
         return "<locals>" in function.__qualname__
