@@ -104,7 +104,7 @@ def get_predecessor(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> 
     if not is_ours(lock) or owns(lock):
         return predecessor
     (node,) = (*args, *kwargs.values())
-    vars(lock)[LEFT] = f"{lock.path}/{node}"
+    vars(lock)[LEFT] = f"{lock.path}/{node}", None
     raise ForceRetryError("The session has ended meanwhile")
 
 
@@ -202,12 +202,12 @@ def _fail(partitioner: Any) -> bool:
 
 def _begin_anew(recipe: Any) -> None:
     state = vars(recipe)
-    sections.lose(recipe)
+    holder = sections.lose(recipe)
     path = state.get("create_path")  # a LockingQueue has none
     if method_lock(recipe) is not None:
         path = state["node"] and f"{recipe.path}/{state['node']}"
     if path:
-        state[LEFT] = path
+        state[LEFT] = path, holder
     begin_anew(recipe)
 
 
@@ -227,8 +227,8 @@ def _owners(client: Any) -> IdentitySet:
 
 def _remove_left(recipe: Any) -> None:
     """Delete the recipe's node in an earlier session, unless code may still count on it."""
-    left = vars(recipe).get(LEFT)
-    if left is not None and not sections.is_lost_elsewhere(recipe):
+    left = _left(recipe)
+    if left is not None:
         with suppress(NoNodeError):
             recipe.client.delete(left)
         vars(recipe).pop(LEFT, None)
@@ -236,9 +236,18 @@ def _remove_left(recipe: Any) -> None:
 
 def _give_up(recipe: Any) -> None:
     """Have the recipe's node in an earlier session deleted, and do not wait for that."""
-    left = vars(recipe).pop(LEFT, None)
+    left = _left(recipe)
     if left is not None:
+        vars(recipe).pop(LEFT, None)
         recipe.client.delete_async(left)
+
+
+def _left(recipe: Any) -> str | None:
+    """Return the path of the recipe's node in an earlier session, if it may be deleted."""
+    path, holder = vars(recipe).get(LEFT, (None, None))
+    greenlet = None if holder is None else holder()
+    counts_on_it = greenlet is not None and not greenlet.dead and greenlet is not getcurrent()
+    return None if counts_on_it else path
 
 
 def _is_lasting(recipe: Any) -> bool:

@@ -27,7 +27,8 @@ OWNED: Final[dict[str, object]] = {
 """What a recipe believes of its nodes, and what it believes when it has none."""
 
 LEFT: Final = "_kazoo_gevent_patch_left"
-"""The attribute of a recipe with the path of its node in an earlier session."""
+"""The attribute of a recipe with the path of its node in an earlier session, and the greenlet that
+held it through that node: a weak reference, or None if the recipe only waited."""
 
 IDENTITIES: Final = ("prefix", "node", "node_name", "id", "create_path")
 """The attributes with the random identity by which a recipe knows its own nodes. It is a UUID, and

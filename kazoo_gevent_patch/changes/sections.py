@@ -63,15 +63,17 @@ def leave(recipe: Any) -> None:
         guard.forget(recipe)
 
 
-def lose(recipe: Any) -> None:
+def lose(recipe: Any) -> Any:
     """Say that the greenlet that has acquired a lock or a lease holds it no more.
 
     It may go on, and release it; another greenlet may have acquired the same object by then.
+    Returns a weak reference to that greenlet; None if nobody has acquired it.
     """
     holder = vars(recipe).pop(_HOLDER, None)
     greenlet = None if holder is None else holder()
     if greenlet is not None:
         vars(recipe).setdefault(_LOST, IdentitySet()).add(greenlet)
+    return holder
 
 
 def _forget_loss(recipe: Any) -> bool:
@@ -82,12 +84,6 @@ def _forget_loss(recipe: Any) -> bool:
 def has_lost(recipe: Any) -> bool:
     """Return whether the current greenlet has lost it, and has not released it since."""
     return getcurrent() in vars(recipe).get(_LOST, ())
-
-
-def is_lost_elsewhere(recipe: Any) -> bool:
-    """Return whether another greenlet that goes on has lost it, and has not released it since."""
-    current = getcurrent()
-    return any(not it.dead and it is not current for it in vars(recipe).get(_LOST, ()))
 
 
 def guard_of(client: Any) -> Guard | None:

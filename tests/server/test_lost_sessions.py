@@ -445,6 +445,17 @@ def test_a_session_that_ends_in_the_last_moment_has_it_done_again(
     assert set(stage.owners(path)) - {0} == {stage.session}
 
 
+def test_a_lock_that_nobody_contends_for_costs_no_more_requests(client: KazooClient) -> None:
+    """As many on both handlers: look for a node, create one, look for others, delete it."""
+    lock = client.Lock("/lock")
+    with lock:  # which makes sure of the path
+        before = client._connection._xid
+    for number in (1, 2):
+        with lock:
+            pass
+        assert client._connection._xid - before == 1 + 4 * number  # and the first one's delete
+
+
 def documented(name: str) -> Callable[..., Any]:
     """Return a function that docs/compatibility.md shows."""
     [code] = [

@@ -129,11 +129,12 @@ class Worker:
         if queue.processing_element is None:
             return
         name, item = queue.processing_element
+        token = queue.id.decode()  # it gets another one if its session ends
         session = self._session()
         first = last = self._client.last_zxid
         with self._operation("fence", self.name):
             last = self._client.set(f"{paths.FENCES}/{self.name}", item).mzxid
-        guard, token = f"{paths.TAKEN}/{name}", queue.id.decode()
+        guard = f"{paths.TAKEN}/{name}"
         self._recorder.add(Held(self.name, guard, token, first, last, False, session))
         with self._operation("take", item.decode()) as operation:
             operation.outcome = self._consume(queue, operation)
