@@ -393,7 +393,7 @@ def test_a_set_that_failed_while_it_acquired_keeps_no_locks(stage: Stage) -> Non
     partitioner = stage.zk.SetPartitioner("/set", ["part"], time_boundary=0)
     stage.until(lambda: len(stage.other.get_children("/set/locks/part")) == 2)
     stage.lose()
-    stage.until(lambda: partitioner.failed)
+    stage.until(lambda: not partitioner.allocating)
     stage.until(lambda: stage.session in stage.owners("/set/locks/part") or not stage.is_ours)
     holder.release()
     stage.end()
