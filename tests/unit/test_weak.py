@@ -35,6 +35,10 @@ def test_objects_are_told_apart_by_identity() -> None:
     assert second not in things
     assert None not in things
     assert [thing is first for thing in things] == [True]
+    assert not things.discard(second)
+    assert things.discard(first)
+    assert not things.discard(first)
+    assert list(things) == []
 
 
 @pytest.mark.parametrize("cycle", [False, True])
