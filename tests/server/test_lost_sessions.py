@@ -37,7 +37,7 @@ class Stage:
         self.other = make_client()
         self.is_ours = isinstance(self.zk.handler, SequentialGeventHandler)
         self._front = front
-        self._hosts = hosts
+        self._hosts = hosts + chroot
         self._old: Any = None
 
     def lose(self) -> None:
@@ -51,8 +51,11 @@ class Stage:
         again = KazooClient(self._hosts, client_id=self._old, handler=SequentialThreadingHandler())
         again.start()
         assert again.client_id == self._old
+        again.create("/ends", ephemeral=True)
         again.stop()
         again.close()
+        # kazoo before 2.11 does not wait for the answer.
+        self.until(lambda: not self.other.exists("/ends"))
 
     def until(self, predicate: Callable[[], Any]) -> Any:
         """Wait with the sleep of the handler."""
