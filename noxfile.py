@@ -3,9 +3,9 @@
 ``nox -s cell`` runs every cell of ``tests/matrix``, ``nox -s servers`` the tests with a server on
 each ZooKeeper, ``nox -s table`` writes their results to ``docs/versions.md``, ``nox -s
 interpreters`` brings those that the machine lacks, ``nox -s package`` checks and tests what a
-release would upload, and ``nox -s docs`` builds the documents. ``nox -s bandit`` looks for unsafe
-code, ``nox -s audit`` for known vulnerabilities of what ``.ci/locked`` has, and ``nox -s lock``
-writes that.
+release would upload, ``nox -s docs`` builds the documents and looks at them in a browser,
+``nox -s bandit`` looks for unsafe code, ``nox -s audit`` for known vulnerabilities of what
+``.ci/locked`` has, and ``nox -s lock`` writes that.
 """
 
 from __future__ import annotations
@@ -235,9 +235,14 @@ def copy_of_the_sources(directory: Path) -> Path:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documents into build/site; a link or an anchor that leads nowhere fails."""
+    """Build the documents into build/site, and look at them in a browser.
+
+    A link or an anchor that leads nowhere fails, and so does a page that a phone cuts, or in which
+    axe finds a fault. ``nox -s docs -- --pictures FOLDER`` takes a picture of each page.
+    """
     install_locked(session, "docs")
     session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("python", "-m", "tests.site", *session.posargs)
 
 
 @nox.session

@@ -43,37 +43,81 @@ own_temporary_folder() {
     sh "$TMPDIR" >/dev/null 2>&1)
 }
 
-# Installs Debian packages; fails where that is not possible.
+# Runs an installer. What it prints goes into a log; if it fails, the end of the log is shown.
+quietly() {
+  local status=0
+  mkdir -p build
+  step "$@" >>build/setup.log 2>&1 || status=$?
+  ((status == 0)) || {
+    tail -n 20 build/setup.log >&2
+    say "that failed: $*; all that was printed is in $PWD/build/setup.log"
+  }
+  return "$status"
+}
+
+# Installs Debian packages, having said how large they are; fails where that is not possible.
 apt_install() {
-  local as_root=()
+  local as_root=() install=(apt-get -q install --no-install-recommends) size
   command -v apt-get >/dev/null || return 1
   if ((EUID != 0)); then
     command -v sudo >/dev/null || return 1
     as_root=(sudo)
   fi
-  say "installing $* with apt-get"
-  ${as_root[@]+"${as_root[@]}"} apt-get -q update >&2 &&
-    ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive \
-      apt-get -q install -y --no-install-recommends "$@" >&2
+  quietly ${as_root[@]+"${as_root[@]}"} apt-get -q update || return 1
+  # The second pair of words is that of apt 3.
+  size=$(LC_ALL=C "${install[@]}" --assume-no "$@" 2>/dev/null |
+    grep -E '^ *(Need to get|After this|Download size|Space needed)' | xargs) || true
+  say "installing with apt-get: $*"
+  [[ -z $size ]] || say "$size"
+  quietly ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive "${install[@]}" -y "$@"
 }
 
-has_zookeeper() {
-  [[ -e /usr/share/java/zookeeper.jar ]] && command -v java >/dev/null
+# Prints the Debian packages for what this machine lacks of the things named, each on a line.
+lacking() {
+  local need python version=""
+  python=$(find_python) && version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  for need in "$@"; do
+    case $need in
+    zookeeper) # a server to start; the package zookeeper would bring Java's windows as well
+      [[ -z ${ZK_HOSTS:-} ]] || continue
+      command -v java >/dev/null || echo default-jre-headless
+      [[ -e /usr/share/java/zookeeper.jar ]] || echo libzookeeper-java
+      ;;
+    python) # one that can make virtual environments
+      [[ -n $python ]] || echo python3
+      "${python:-false}" -c 'import ensurepip, venv' 2>/dev/null || echo "python${version:-3}-venv"
+      ;;
+    compiler) # some of the packages that tests need are built from C where they are installed
+      command -v cc >/dev/null || printf '%s\n' gcc libc6-dev
+      "${python:-false}" -c 'import os, sysconfig
+assert os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null ||
+        echo "python${version:-3}-dev"
+      ;;
+    esac
+  done
 }
 
-# ZooKeeper servers to test against: those of ZK_HOSTS, or Debian's package to start some with.
-ensure_zookeeper() {
-  if [[ -n ${ZK_HOSTS:-} ]]; then
-    say "testing against the ZooKeeper at ZK_HOSTS=$ZK_HOSTS"
-    return
+# Brings the things named onto this machine: of zookeeper, python, compiler. Sets PYTHON. What cannot
+# be installed is named in one message.
+ensure() {
+  local packages
+  if [[ -n ${PYTHON:-} ]] && ! usable_python "$PYTHON" >/dev/null; then
+    say "PYTHON=$PYTHON is not a Python >= 3.10 that runs; looking for another"
+    PYTHON=
   fi
-  has_zookeeper && return
-  apt_install zookeeper && has_zookeeper && return
-  die "ZooKeeper is missing: /usr/share/java/zookeeper.jar and java, from Debian's package zookeeper.
-Install it as root with: apt-get update && apt-get install -y zookeeper
-Or use any ZooKeeper that runs, such as one in Docker:
+  [[ -z ${ZK_HOSTS:-} ]] || say "using the ZooKeeper at ZK_HOSTS=$ZK_HOSTS"
+  mapfile -t packages < <(lacking "$@")
+  if ((${#packages[@]})); then
+    apt_install "${packages[@]}" || true
+    mapfile -t packages < <(lacking "$@")
+  fi
+  ((${#packages[@]} == 0)) || die "this machine lacks what is needed. On Debian, as root, install:
+  apt-get update && apt-get install -y --no-install-recommends ${packages[*]}
+Elsewhere, name a Python >= 3.10 that can make virtual environments in PYTHON, and a ZooKeeper in
+ZK_HOSTS, such as one in Docker:
   docker run --rm -p 2181:2181 zookeeper:3.8
-  ZK_HOSTS=127.0.0.1:2181 $0"
+  PYTHON=/path/to/python3 ZK_HOSTS=127.0.0.1:2181 $0"
+  PYTHON=$(find_python)
 }
 
 has_browser() {
@@ -97,39 +141,14 @@ usable_python() {
 
 find_python() {
   local candidate
-  if [[ -n ${PYTHON:-} ]]; then
-    usable_python "$PYTHON" && return
-    say "PYTHON=$PYTHON is not a Python >= 3.10 that runs; looking for another"
-  fi
-  for candidate in python3 python3.13 python3.12 python3.11 python3.10; do
+  for candidate in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11 python3.10; do
     usable_python "$candidate" && return
   done
   return 1
 }
 
-# Sets PYTHON to an interpreter that can make virtual environments.
-ensure_python() {
-  local found version
-  found=$(find_python) || { apt_install python3 python3-venv && found=$(find_python); } ||
-    die "no Python >= 3.10 found; name one with PYTHON=/path/to/python"
-  PYTHON=$found
-  "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null && return
-  version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-  apt_install "python$version-venv" && "$PYTHON" -c 'import ensurepip, venv' && return
-  die "$PYTHON cannot make virtual environments; on Debian, install python$version-venv"
-}
-
-# Some of the packages that tests need are built from C where they are installed.
-ensure_compiler() {
-  local version
-  version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-  if ! command -v cc >/dev/null; then
-    apt_install gcc libc6-dev || die "no C compiler; on Debian, install gcc and libc6-dev"
-  fi
-  "$PYTHON" -c 'import os, sysconfig
-assert os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null && return
-  apt_install "python$version-dev" || die "no headers of $PYTHON; on Debian, install python$version-dev"
-}
+# Megabytes that .venv has with a dependency group, as `du -sm` measures them.
+declare -A SIZES=([demo]=50 [test]=540)
 
 # Makes .venv hold this package, editable, and a dependency group in the versions of .ci/locked; anew
 # when its Python, its place, pyproject.toml or those versions have changed.
@@ -140,16 +159,17 @@ files = [open(name, "rb").read() for name in sys.argv[1:]]
 print(sys.version, hashlib.sha256(b"".join(files)).hexdigest())' \
     pyproject.toml ".ci/locked/build.txt" ".ci/locked/$1.txt")"
   [[ -x .venv/bin/python && -e $stamp && $(<"$stamp") == "$wanted" ]] && return
-  step "$PYTHON" -m venv --clear .venv
+  say "installing this package and what it needs ($1) into $PWD/.venv: ${SIZES[$1]} MB"
+  quietly "$PYTHON" -m venv --clear .venv
   install_locked build # pip too: the one that is there only has to know --require-hashes
   install_locked "$1"
-  step .venv/bin/python -m pip install --no-deps --no-build-isolation --editable .
+  quietly .venv/bin/python -m pip install --no-deps --no-build-isolation --editable .
   printf '%s\n' "$wanted" >"$stamp"
 }
 
 # Installs a dependency group into .venv. Every file must have the hash that .ci/locked has for it;
 # those without a wheel are built with what the group build has brought, and nothing else.
 install_locked() {
-  step .venv/bin/python -m pip install --require-hashes --no-build-isolation \
+  quietly .venv/bin/python -m pip install --require-hashes --no-build-isolation \
     --requirement ".ci/locked/$1.txt"
 }

@@ -12,10 +12,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source .ci/setup.sh
 
 own_temporary_folder
-ensure_zookeeper
+ensure zookeeper python compiler
 ensure_browser
-ensure_python
-ensure_compiler
 ensure_venv test
 
 pytest=".venv/bin/python -m pytest"

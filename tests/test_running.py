@@ -44,6 +44,17 @@ echo ready
 read -r line
 """
 
+PREREQUISITES = """
+source .ci/setup.sh
+usable_python() { false; }
+PATH=$1
+ensure zookeeper python compiler
+"""
+INSTALLER = """
+source "$0/.ci/setup.sh"
+quietly sh -c 'seq 100; exit 3' && echo goes on || echo "status $?"
+"""
+
 
 def start(*command: str, **variables: str) -> subprocess.Popen[str]:
     """Start a program that says that it is ready, and goes on when it is told a line."""
@@ -102,6 +113,37 @@ def test_no_temporary_file_is_left(
         process.send_signal(ending)
     process.communicate("\n", timeout=30)
     wait_until(lambda: not list(tmp_path.iterdir()), message=lambda: str(list(folder.rglob("*"))))
+
+
+def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
+    """On a machine that lacks everything, and where nothing can be installed."""
+    environment = {name: value for name, value in os.environ.items() if name != "ZK_HOSTS"}
+    result = subprocess.run(
+        ["bash", "-c", PREREQUISITES, "examples/demo.sh", str(tmp_path)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    [command] = [line for line in result.stderr.splitlines() if "apt-get update && " in line]
+    lacking = {"default-jre-headless", "python3", "python3-venv", "gcc", "libc6-dev", "python3-dev"}
+    assert lacking <= set(command.split())
+    assert "ZK_HOSTS=127.0.0.1:2181 examples/demo.sh" in result.stderr
+    assert result.stderr.count("error:") == 1
+
+
+def test_an_installer_writes_into_a_log_that_is_named_when_it_fails(tmp_path: Path) -> None:
+    """Its last lines are shown, and the script has its status."""
+    command = ["bash", "-c", INSTALLER, str(ROOT)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout == "status 3\n"
+    assert "\n81\n" in f"\n{result.stderr}"
+    assert "\n80\n" not in f"\n{result.stderr}"
+    log = tmp_path / "build" / "setup.log"
+    assert result.stderr.rstrip().endswith(f"all that was printed is in {log}")
+    assert "\n1\n2\n" in log.read_text()
 
 
 def parts(logs: Path, *named: str) -> subprocess.CompletedProcess[str]:

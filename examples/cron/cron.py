@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,8 +29,10 @@ from threading import Event
 import gevent
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, KazooException
+from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState
 
+HOSTS = os.environ.get("ZK_HOSTS", "127.0.0.1:2181")
 ELECTION = "/example-cron/election"
 JOBS = "/example-cron/jobs"
 PAUSE = 1.0  # seconds between attempts to be elected, after one has failed
@@ -122,8 +125,11 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two ticks")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
-    zk = KazooClient(os.environ.get("ZK_HOSTS", "127.0.0.1:2181"), timeout=4.0)
-    zk.start()
+    zk = KazooClient(HOSTS, timeout=4.0)
+    try:
+        zk.start()
+    except KazooTimeoutError:
+        sys.exit(f"error: no ZooKeeper answers at {HOSTS}; set ZK_HOSTS to one that runs")
     cron = Cron(zk, [Job("report", every=arguments.every, run=report)])
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, cron.stop)

@@ -28,11 +28,11 @@ class Outcome:
 
     def failures(self) -> list[str]:
         """Return the names of the expectations that did not hold."""
-        return [name for name, value in self.way.expected.items() if self.seen.get(name) != value]
+        return self.way.failures(self.seen)
 
 
-def run(way: Way, hosts: str, progress: Callable[[str], object]) -> Outcome:
-    """Run app.py, and call ``progress`` with the name of each thing when it is seen."""
+def run(way: Way, hosts: str, progress: Callable[[], object]) -> Outcome:
+    """Run app.py, and call ``progress`` for each thing that it reports."""
     reading, writing = os.pipe()
     seen: dict[str, Any] = {}
     with open(reading, "rb") as lines, TemporaryFile() as stderr:
@@ -47,7 +47,7 @@ def run(way: Way, hosts: str, progress: Callable[[str], object]) -> Outcome:
             for line in lines:
                 for name, value in json.loads(line).items():
                     seen[name] = value
-                    progress(name)
+                    progress()
             process.wait()
         finally:
             too_late.cancel()
@@ -63,5 +63,5 @@ def _ended(status: int, errors: str) -> str:
         return "hung"
     if status:
         last_line = errors.rstrip().rpartition("\n")[2]
-        return f"died of {last_line.partition(':')[0]}"
+        return f"died: {last_line.partition(':')[0].rpartition('.')[2]}"
     return "well"

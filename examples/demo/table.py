@@ -9,14 +9,20 @@ from examples.demo.runs import Outcome
 from examples.demo.terminal import bold, red
 
 _LOST = "lost"
+_HANDLERS = {
+    "kazoo.handlers.threading.SequentialThreadingHandler": "kazoo threads",
+    "kazoo.handlers.gevent.SequentialGeventHandler": "kazoo gevent",
+    "kazoo_gevent_patch.handler.sequential.SequentialGeventHandler": "this package",
+}
 _ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "handler": ("handler of", lambda name: name.rpartition(".")[0]),
+    "handler": ("handler", lambda name: _HANDLERS.get(name, name)),
     "threads": ("native threads of a client", str),
     "get_async": ("get_async, operations/s", "{:,}".format),
     "getters": ("100 getters, operations/s", "{:,}".format),
+    "speed": ("speed of both, kazoo alone is 1", "{:.1f}".format),
     "leader": ("callback that calls the client", lambda data: "answered" if data else _LOST),
-    "job": ("except KazooTimeoutError: result.get", str),
-    "standby": ("except KazooTimeoutError: client.start", str),
+    "job": ("KazooTimeoutError of result.get", str),
+    "standby": ("KazooTimeoutError of client.start", str),
     "ended": ("app.py ended", str),
     "session": ("worker that computes 3 time-outs", "session {}".format),
 }

@@ -12,20 +12,26 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError
+from kazoo.handlers.threading import KazooTimeoutError
 
+HOSTS = os.environ.get("ZK_HOSTS", "127.0.0.1:2181")
 zk = KazooClient(
-    os.environ.get("ZK_HOSTS", "127.0.0.1:2181"),
+    HOSTS,
     timeout=5.0,
     connection_retry={"max_tries": -1, "delay": 0.1},
 )
 counter_lock = zk.Lock("/example-gunicorn/lock")
-zk.start()
+try:
+    zk.start()
+except KazooTimeoutError:
+    sys.exit(f"error: no ZooKeeper answers at {HOSTS}; set ZK_HOSTS to one that runs")
 
 
 def register() -> None:

@@ -27,7 +27,10 @@ def leave() -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """On SIGTERM, leave, and only then stop; gunicorn alone would first wait for the streams."""
+    """On SIGTERM and on Ctrl-C, leave, and only then stop.
+
+    gunicorn alone would first wait for the streams, or end the worker in the middle of this.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         try:
@@ -35,10 +38,6 @@ def post_worker_init(worker: Any) -> None:
         finally:
             worker.handle_exit(number, frame)
 
-    # In a greenlet: a signal handler must not wait.
-    signal.signal(signal.SIGTERM, lambda *received: gevent.spawn(stop, *received))
-
-
-def worker_int(worker: Any) -> None:
-    """On Ctrl-C, leave before the worker ends."""
-    leave()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        # In a greenlet: a signal handler must not wait.
+        signal.signal(number, lambda *received: gevent.spawn(stop, *received))

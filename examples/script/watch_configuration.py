@@ -12,12 +12,15 @@ patch_all()
 
 import os
 import signal
+import sys
 from threading import Event
 
 import gevent
 from kazoo.client import KazooClient
+from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import ZnodeStat
 
+HOSTS = os.environ.get("ZK_HOSTS", "127.0.0.1:2181")
 CONFIGURATION = "/example-script/configuration"
 
 
@@ -32,8 +35,11 @@ def main() -> None:
     finished = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, finished.set)
-    zk = KazooClient(os.environ.get("ZK_HOSTS", "127.0.0.1:2181"))
-    zk.start()
+    zk = KazooClient(HOSTS)
+    try:
+        zk.start()
+    except KazooTimeoutError:
+        sys.exit(f"error: no ZooKeeper answers at {HOSTS}; set ZK_HOSTS to one that runs")
     try:
         zk.DataWatch(CONFIGURATION, show)
         finished.wait()

@@ -6,8 +6,7 @@ source .ci/setup.sh
 
 own_temporary_folder
 
-ensure_zookeeper
-ensure_python
+ensure zookeeper python compiler
 ensure_venv test
 # Added to the environment of tests/run.sh, which stays valid for it.
 if ! .venv/bin/python -Ic 'import aiozk, matplotlib' 2>/dev/null; then

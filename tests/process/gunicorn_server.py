@@ -134,6 +134,11 @@ class Gunicorn:
         wait_until(ask, timeout=timeout, message=lambda: f"{answers}\n{self.log}")
         return answers
 
+    def interrupt(self) -> None:
+        """Press Ctrl-C, which master and workers hear, and wait for the end."""
+        os.killpg(self.pid, signal.SIGINT)
+        assert self._process.wait(timeout=300) == 0, self.log
+
     def stop(self) -> float:
         """Stop gracefully; return how many seconds that took."""
         begin = time.monotonic()

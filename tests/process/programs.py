@@ -64,4 +64,8 @@ class Program:
     def end(self, number: int) -> int:
         """Send a signal, and return the status with which the program ends."""
         self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Return the status with which the program ends."""
         return self._process.wait(timeout=300)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
+import platform
+import re
 import signal
 import time
 import urllib.error
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from tests.process.gunicorn_server import APPLICATION, Answer, Gunicorn
+from tests.support import ROOT
 
+THREADS = "kazoo.handlers.threading.SequentialThreadingHandler"
+CONFIGURATION = r"^```python\n(from kazoo_gevent_patch\.gunicorn.*?)^```"
 OURS = "kazoo_gevent_patch.handler.sequential.SequentialGeventHandler"
 PATCH = "from kazoo_gevent_patch import patch_all; patch_all()"
 
@@ -53,7 +59,9 @@ def ways() -> list[object]:
     ]
 
 
-def gunicorn(directory: Path, hosts: str, way: tuple[str, str, str, str]) -> Gunicorn:
+def gunicorn(
+    directory: Path, hosts: str, way: tuple[str, str, str, str], **environment: str
+) -> Gunicorn:
     """Return a gunicorn, not started yet, that switches the shim on in the given way."""
     how, preload, started, worker_class = way
     application = APPLICATION.format(
@@ -69,6 +77,7 @@ def gunicorn(directory: Path, hosts: str, way: tuple[str, str, str, str]) -> Gun
         env={
             "TEST_HOSTS": hosts,
             "KAZOO_GEVENT_PATCH": "1" if how == "environment variable" else "",
+            **environment,
         },
     )
 
@@ -125,8 +134,61 @@ def test_the_hook_leaves_other_workers_alone(
     )
     with server:
         for answer in server.answers_of_workers(lambda answers: len(answers) == 2).values():
-            assert answer["handler"] == "kazoo.handlers.threading.SequentialThreadingHandler"
+            assert answer["handler"] == THREADS
         assert server.log.count("kazoo_gevent_patch leaves kazoo alone: SyncWorker") == 2
+
+
+def test_the_hook_says_once_in_each_worker_that_the_patch_is_on(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str
+) -> None:
+    """With the options that hold, those of the environment too, and the versions."""
+    way = ("post_fork imported", "preload", "started at import", "gevent")
+    with gunicorn(
+        tmp_path, zookeeper_hosts + chroot, way, KAZOO_GEVENT_PATCH_KEEP_SESSIONS="30"
+    ) as server:
+        server.answers_of_workers(lambda answers: len(answers) == 2)
+        on = "kazoo_gevent_patch is on (replace_explicit=False, fork=reconnect, keep_sessions=30.0)"
+        lines = [line for line in server.log.splitlines() if "kazoo_gevent_patch is" in line]
+        assert len(lines) == 2
+        for line in lines:
+            assert (
+                f"{on}, with Python {platform.python_version()}, kazoo {version('kazoo')}" in line
+            )
+
+
+def test_the_hook_says_once_in_each_worker_that_the_environment_rules_the_patch_out(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str
+) -> None:
+    """And the workers serve on kazoo's own handler."""
+    way = ("post_fork imported", "no preload", "started at first request", "gevent")
+    with gunicorn(tmp_path, zookeeper_hosts + chroot, way, KAZOO_GEVENT_PATCH="0") as server:
+        for answer in server.answers_of_workers(lambda answers: len(answers) == 2).values():
+            assert answer["handler"] == THREADS
+        assert server.log.count("kazoo_gevent_patch is off: KAZOO_GEVENT_PATCH=0") == 2
+
+
+def test_the_first_worker_alone_is_patched_as_docs_say(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str
+) -> None:
+    """The worker that replaces it is not."""
+    page = (ROOT / "docs" / "production.md").read_text()
+    [configuration] = re.findall(CONFIGURATION, page, re.MULTILINE | re.DOTALL)
+    server = Gunicorn(
+        tmp_path,
+        application=APPLICATION.format(
+            first_line="", at_import="", at_request="zk.connected or zk.start()"
+        ),
+        configuration=configuration,
+        arguments=("-k", "gevent"),
+        env={"TEST_HOSTS": zookeeper_hosts + chroot},
+    )
+    with server:
+        first = server.answers_of_workers(lambda answers: len(answers) == 2)
+        handlers = {answer["handler"]: pid for pid, answer in first.items()}
+        assert handlers.keys() == {OURS, THREADS}
+        os.kill(handlers[OURS], signal.SIGKILL)
+        after = server.answers_of_workers(lambda answers: bool(answers.keys() - first.keys()))
+        assert {answer["handler"] for answer in after.values()} == {THREADS}
 
 
 def test_the_hook_does_not_disturb_gevents_patching(

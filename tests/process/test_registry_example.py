@@ -81,6 +81,19 @@ def test_a_worker_that_is_told_to_stop_leaves_before_it_ends(
         assert "Traceback" not in server.log
 
 
+def test_ctrl_c_ends_the_workers_without_a_traceback(
+    tmp_path: Path, zookeeper_hosts: str, chroot: str, observer: KazooClient
+) -> None:
+    """They leave before they end, as when they are told to stop."""
+    with serving(tmp_path, zookeeper_hosts + chroot, workers=2) as server:
+        with Streams(server, 4) as streams:
+            streams.wait_for_last_events(lambda event: len(pids(event)) == 2)
+            server.interrupt()
+            assert not observer.get_children(MEMBERS)
+            streams.wait_for_end()
+        assert "Traceback" not in server.log
+
+
 def test_the_page_is_whole_without_a_script(
     tmp_path: Path, zookeeper_hosts: str, chroot: str
 ) -> None:

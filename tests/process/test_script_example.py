@@ -14,6 +14,30 @@ from tests.support import ROOT
 NODE = "/example-script/configuration"
 
 
+PROGRAMS = {
+    "script": ["watch_configuration.py"],
+    "cron": ["cron.py"],
+    "gunicorn": ["-m", "gunicorn", "application:app"],
+}
+
+
+@pytest.mark.slow  # kazoo tries for fifteen seconds
+@pytest.mark.parametrize("example", PROGRAMS)
+def test_an_example_says_in_one_line_that_there_is_no_server(example: str, tmp_path: Path) -> None:
+    """The last one, after kazoo's own lines."""
+    program = Program(
+        PROGRAMS[example],
+        cwd=ROOT / "examples" / example,
+        log=tmp_path / "log",
+        env={"ZK_HOSTS": "127.0.0.1:1", "GUNICORN_CMD_ARGS": "--bind=127.0.0.1:0"},
+    )
+    with program:
+        assert program.wait() == 1
+    assert "Traceback" not in program.output
+    last = program.output.rstrip().rpartition("\n")[2]
+    assert last == "error: no ZooKeeper answers at 127.0.0.1:1; set ZK_HOSTS to one that runs"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_script_prints_every_change_and_ends_well(
     number: signal.Signals, tmp_path: Path, zookeeper_hosts: str, observer: KazooClient, chroot: str

@@ -9,8 +9,7 @@ own_temporary_folder
 
 # It kills servers, so those of ZK_HOSTS are of no use to it.
 unset ZK_HOSTS
-ensure_zookeeper
-ensure_python
+ensure zookeeper python compiler
 ensure_venv test
 # Added to the environment of tests/run.sh, which stays valid for it.
 if ! .venv/bin/python -Ic 'import matplotlib' 2>/dev/null; then
