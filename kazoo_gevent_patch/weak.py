@@ -25,6 +25,14 @@ class IdentitySet:
         # No other object can have this id yet while Python calls this.
         by_id[key] = ref(thing, lambda _: by_id.pop(key, None))
 
+    def discard(self, thing: object) -> None:
+        """Forget an object, if it is in the set."""
+        if thing in self:
+            self._by_id.pop(id(thing), None)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
     def __contains__(self, thing: object) -> bool:
         found = self._by_id.get(id(thing))
         return found is not None and found() is thing

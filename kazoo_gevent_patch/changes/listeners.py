@@ -35,6 +35,8 @@ def session_callback(
     if client.connected and getcurrent() is client._connection._connection_routine:
         # Greenlets that a reply woke are in the loop's queue already; this one goes behind.
         gevent.sleep(0)
+    if args[:1] == (KeeperState.EXPIRED_SESSION,):
+        client.handler.lost_sessions += 1
     wrapped(*args, **kwargs)
     if client._state == KeeperState.CLOSED:
         client.handler.listeners.end()
@@ -64,7 +66,15 @@ def make_state_change(
 
 def _calls_of_applications(client: Any, state: str) -> list[Callable[[], None]]:
     applications = filterfalse(is_of_a_recipe, list(client.state_listeners))
-    return [partial(_tell, client, listener, state) for listener in applications]
+    return [_telling(client, listener, state) for listener in applications]
+
+
+def _telling(client: Any, listener: Callable[[str], object], state: str) -> Callable[[], None]:
+    def tell() -> None:
+        _tell(client, listener, state)
+
+    vars(tell)["__wrapped__"] = listener  # so that the listener is named where it runs for long
+    return tell
 
 
 def _tell(client: Any, listener: Callable[[str], object], state: str) -> None:
