@@ -78,16 +78,24 @@ def _ask(pid: int, deadline: float) -> dict[str, Any] | None:
                 raise OSError(errno.EADDRINUSE, "something else is asking it now")
             sleep(_AGAIN)
         listener.listen()
-        while (left := deadline - monotonic()) > 0:
-            listener.settimeout(left)
-            try:
-                sock, _ = listener.accept()
-            except TimeoutError:
-                break
-            with sock:
-                # Another network name space member may have a process of the same number.
-                if credentials(sock)[0] == pid:
-                    return _read(sock, deadline)
+        sock = _accept(listener, pid, deadline)
+    if sock is None:
+        return None
+    with sock:
+        return _read(sock, deadline)
+
+
+def _accept(listener: socket.socket, pid: int, deadline: float) -> socket.socket | None:
+    """Return the connection that the process makes; None if it does not come in time."""
+    while (left := deadline - monotonic()) > 0:
+        listener.settimeout(left)
+        try:
+            sock, _ = listener.accept()
+        except TimeoutError:
+            break
+        if credentials(sock)[0] == pid:
+            return sock
+        sock.close()  # of a container that shares the network, and has a process of this number
     return None
 
 

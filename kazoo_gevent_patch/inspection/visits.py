@@ -64,7 +64,7 @@ class Visitor:
 
     def forget(self, _: object = None) -> None:
         """Be as new; for a forked child, where the visit is the parent's."""
-        self._answering: Iterator[float] = iter(())
+        self._answering: Iterator[float] | None = None
         self._turn = _native_lock()
         """There are two helpers where kazoo was imported twice."""
 
@@ -73,16 +73,16 @@ class Visitor:
         if not self._turn.acquire(False):
             return PERIOD
         try:
-            pause = next(self._answering, None)
-            if pause is None and (sock := _called()) is not None:
+            if self._answering is None and (sock := _called()) is not None:
                 self._answering = _answer(sock)
-                pause = 0.0
-            return PERIOD if pause is None else pause
+            for pause in self._answering or ():
+                return pause
+            self._answering = None
         except Exception:  # what calls this sends the heartbeats
-            self._answering = iter(())
-            return PERIOD
+            self._answering = None
         finally:
             self._turn.release()
+        return PERIOD
 
 
 def is_possible() -> bool:
