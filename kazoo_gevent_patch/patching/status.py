@@ -90,7 +90,7 @@ class Status:
         yield f"  sessions    {sessions} while the event loop stands still"
         for name, count in self.handlers.items():
             yield f"  clients     {count} on {name}"
-        shown = self.clients if self.verbose else sorted(self.clients, key=_last_of_all)[:SHOWN]
+        shown = self.clients if self.verbose else sorted(self.clients, key=_by_trouble)[:SHOWN]
         yield from (f"  {client}" for client in shown)
         if left := len(self.clients) - len(shown):
             yield f"  {left} more clients are in print(status(verbose=True))"
@@ -108,10 +108,11 @@ class Status:
                 yield f"  left alone  {name}: {why}"
 
 
-def _last_of_all(client: ClientStatus) -> tuple[bool, float]:
+def _by_trouble(client: ClientStatus) -> tuple[float, ...]:
     """Return a key that sorts those clients first that may be in trouble."""
+    is_away = client.running and client.state != "CONNECTED"
     longest = max((callbacks.seconds for callbacks in client.callbacks.values()), default=0.0)
-    return client.state == "CONNECTED" or not client.running, -longest
+    return -is_away, -client.running, -longest, -client.lost_sessions, -client.stalls
 
 
 def _local_time(seconds: float) -> str:
