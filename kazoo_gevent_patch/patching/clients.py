@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -42,26 +43,31 @@ def _recipes() -> dict[int, list[Any]]:
 def _status_of(client: Any, recipes: list[Any]) -> ClientStatus:
     from kazoo_gevent_patch import inventory
 
-    state = vars(client)
-    name, built = type(client).__name__, state.get(inventory.BUILT, "")
+    name, built = type(client).__name__, vars(client).get(inventory.BUILT, "")
     try:
-        handler = _handler(client)
-        known = _known(handler)
-        live = state["_live"].is_set()
-        session = state["_session_id"]
-        held, awaited = _locks(recipes)
-        watchers = (state["_data_watchers"], state["_child_watchers"])
+        return replace(_found_in(client, recipes), name=name, built=built)
     except Exception as error:  # a property of the program's own, say
         return ClientStatus(name, built, f"an unknown handler ({error!r})")
+
+
+def _found_in(client: Any, recipes: list[Any]) -> ClientStatus:
+    from kazoo_gevent_patch import inventory
+
+    state = vars(client)
+    handler = client.handler if state.get("handler") is None else state["handler"]
+    known = _known(handler)
+    session = state["_session_id"]
+    held, awaited = _locks(recipes)
+    watchers = (state["_data_watchers"], state["_child_watchers"])
     return ClientStatus(
-        name=name,
-        built=built,
+        name="",
+        built="",
         handler=full_name(type(handler)),
         hosts=",".join(f"{host}:{port}" for host, port in state.get("hosts") or ()),
         running=inventory.is_running(client),
         state=str(state["state"]),
         session="" if session is None else f"0x{session & (1 << 64) - 1:x}",
-        server=_server(state["_connection"]) if live else "",
+        server=_server(state["_connection"]) if state["_live"].is_set() else "",
         timeout=known.timeout or state["_session_timeout"] / 1000,
         in_flight=len(state["_pending"]),
         waiting=len(state["_queue"]),
@@ -77,11 +83,6 @@ def _status_of(client: Any, recipes: list[Any]) -> ClientStatus:
 def full_name(kind: type) -> str:
     """Return the name of a class with that of its module."""
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _handler(client: Any) -> Any:
-    handler = vars(client).get("handler")
-    return client.handler if handler is None else handler
 
 
 def _known(handler: Any) -> HandlerStatus:
@@ -107,10 +108,10 @@ def _locks(recipes: list[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for recipe in recipes:
         state = vars(recipe)
         if state.get("is_acquired"):
-            held.append(str(state["path"]))
+            held.append(str(state.get("path")))
         entrance = state.get(method_lock(recipe) or "")
         if entrance is not None and entrance.locked():
-            awaited.append(str(state["path"]))
+            awaited.append(str(state.get("path")))
     return tuple(sorted(held)), tuple(sorted(awaited))
 
 

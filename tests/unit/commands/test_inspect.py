@@ -169,8 +169,9 @@ def test_the_process_of_another_user_is_told_so(tmp_path: Path) -> None:
         result = inspect(pid)
     else:
         pid = os.getpid()
-        code = "import os, sys; from kazoo_gevent_patch.commands import inspect, line\n"
-        code += f"options = line._parsers()[0].parse_args(['inspect', '{pid}'])\n"
+        code = "import argparse, os, sys; from kazoo_gevent_patch.commands import inspect\n"
+        code += "parser = argparse.ArgumentParser(); inspect.add_arguments(parser)\n"
+        code += f"options = parser.parse_args(['{pid}'])\n"
         code += "os.seteuid(65534); sys.exit(inspect.inspect(options))"
         result = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
