@@ -75,13 +75,14 @@ class Status:
 
     def __str__(self) -> str:
         state = "on" if self.patched else "off"
-        options = ", ".join(f"{name}={value}" for name, value in asdict(self.options).items())
         since = "" if self.since is None else f" since {_local_time(self.since)}"
-        return "\n".join([f"kazoo_gevent_patch is {state}{since} ({options})", *self._lines()])
+        return "\n".join([f"kazoo_gevent_patch is {state}{since}", *self._lines()])
 
     def _lines(self) -> Iterator[str]:
         if self.refused:
             yield f"  refused     {self.refused}"
+        options = asdict(self.options).items()
+        yield "  options     " + ", ".join(f"{name}={value}" for name, value in options)
         yield from self._changes()
         yield "  versions    " + ", ".join(f"{k} {v}" for k, v in self.versions.items())
         monkey = [name for name, patched in self.monkey_patched.items() if patched]

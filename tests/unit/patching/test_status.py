@@ -108,7 +108,7 @@ def test_it_tells_since_when_it_is_on_or_off(monkeypatch: pytest.MonkeyPatch) ->
     unpatch_all()
     assert status().since == 2000
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(2000))
-    assert str(status()).startswith(f"kazoo_gevent_patch is off since {moment} (")
+    assert str(status()).startswith(f"kazoo_gevent_patch is off since {moment}\n")
 
 
 def test_plain_data_is_what_json_takes() -> None:
