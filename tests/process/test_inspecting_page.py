@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import gevent
 import pytest
 from kazoo.client import KazooClient
 
-from kazoo_gevent_patch import status
+from kazoo_gevent_patch import patch_all, status
 from kazoo_gevent_patch.inspection import records
-from tests.server.conftest import MakeClient
 from tests.support import ROOT, wait_until
 
 PAGE: Final = (ROOT / "docs" / "inspecting.md").read_text()
@@ -49,9 +48,19 @@ def test_it_is_ten_lines_long(heading: str) -> None:
     assert len([line for line in lines if line and "import" not in line]) <= 10
 
 
-def test_prometheus_gets_the_figures_of_each_client(make_patched_client: MakeClient) -> None:
+@pytest.fixture
+def client(zookeeper_hosts: str) -> Iterator[KazooClient]:
+    """Give a started client on our handler."""
+    patch_all()
+    client = KazooClient(zookeeper_hosts, timeout=30.0)
+    client.start()
+    yield client
+    client.stop()
+    client.close()
+
+
+def test_prometheus_gets_the_figures_of_each_client(client: KazooClient) -> None:
     """In its text format, each series once."""
-    client = make_patched_client()
     results = [client.get_async("/") for _ in range(3)]
     code, text = application("For Prometheus", "metrics")()
     assert code == "200 OK"
@@ -66,12 +75,9 @@ def test_prometheus_gets_the_figures_of_each_client(make_patched_client: MakeCli
         result.get()
 
 
-def test_the_health_check_is_well_while_all_clients_are_connected(
-    make_patched_client: MakeClient,
-) -> None:
+def test_the_health_check_is_well_while_all_clients_are_connected(client: KazooClient) -> None:
     """One that was stopped is none of its business; one that is away, or stuck, is."""
     health = application("For a health check", "health")
-    client = make_patched_client()
     assert health() == ("200 OK", "ok\n")
     away = KazooClient("127.0.0.1:1")
     away.start_async()
