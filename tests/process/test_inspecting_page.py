@@ -11,8 +11,9 @@ import gevent
 import pytest
 from kazoo.client import KazooClient
 
-from kazoo_gevent_patch import patch_all, status
+from kazoo_gevent_patch import inventory, patch_all, status
 from kazoo_gevent_patch.inspection import records
+from kazoo_gevent_patch.weak import IdentitySet
 from tests.support import ROOT, wait_until
 
 PAGE: Final = (ROOT / "docs" / "inspecting.md").read_text()
@@ -46,6 +47,13 @@ def test_it_is_ten_lines_long(heading: str) -> None:
     """Without the imports."""
     lines = program_below(heading).splitlines()
     assert len([line for line in lines if line and "import" not in line]) <= 10
+
+
+@pytest.fixture(autouse=True)
+def _no_other_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the clients that other tests have left in this process."""
+    monkeypatch.setattr(inventory, "live", IdentitySet())
+    monkeypatch.setattr(inventory, "find", list)
 
 
 @pytest.fixture

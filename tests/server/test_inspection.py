@@ -11,14 +11,22 @@ from gevent.monkey import get_original
 from kazoo.client import KazooClient
 from kazoo.protocol.states import KazooState
 
-from kazoo_gevent_patch import patch_all, status
+from kazoo_gevent_patch import inventory, patch_all, status
 from kazoo_gevent_patch.inspection.records import ClientStatus
 from kazoo_gevent_patch.inspection.visits import reports
+from kazoo_gevent_patch.weak import IdentitySet
 from tests.server.conftest import MakeClient
 from tests.support import wait_until
 
 block = get_original("time", "sleep")
 wait = partial(wait_until, sleep=gevent.sleep)
+
+
+@pytest.fixture(autouse=True)
+def _no_other_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the clients that other tests have left in this process."""
+    monkeypatch.setattr(inventory, "live", IdentitySet())
+    monkeypatch.setattr(inventory, "find", list)
 
 
 def told_of(client: KazooClient) -> ClientStatus:
@@ -133,8 +141,11 @@ def test_the_connection_greenlet_is_told_with_its_stack(patched_client: KazooCli
     assert built in text
 
 
-def test_clients_on_other_handlers_are_told_too(make_client: MakeClient) -> None:
+def test_clients_on_other_handlers_are_told_too(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With what kazoo knows of them."""
+    monkeypatch.undo()  # this one is found
     client = make_client()
     patch_all()
     client.restart()
