@@ -68,7 +68,7 @@ class Status:
     """Whether ``str()`` names every change to kazoo, and every client."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the same as dictionaries, lists, numbers and texts, such as JSON takes."""
+        """Return the same as dictionaries, tuples, numbers and texts, such as JSON takes."""
         data = asdict(self)
         del data["verbose"]
         return data
@@ -94,7 +94,7 @@ class Status:
         shown = self.clients if self.verbose else sorted(self.clients, key=_by_trouble)[:SHOWN]
         yield from (f"  {client}" for client in shown)
         if left := len(self.clients) - len(shown):
-            yield f"  {left} more clients are in print(status(verbose=True))"
+            yield f"  {left} more clients are in status(verbose=True), and in inspect --json"
 
     def _changes(self) -> Iterator[str]:
         if self.verbose:

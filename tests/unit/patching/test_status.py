@@ -86,7 +86,10 @@ def test_it_fits_on_one_screen_with_many_clients() -> None:
     assert "away.py" in first
     assert "0x100010d0ae50003" in second
     assert "app.on_change runs for 12.3 s" in str(now)
-    assert lines[-1] == f"  {22 - SHOWN} more clients are in print(status(verbose=True))"
+    assert (
+        lines[-1]
+        == f"  {22 - SHOWN} more clients are in status(verbose=True), and in inspect --json"
+    )
     assert str(replace(now, verbose=True)).count("  KazooClient (") == 22
 
 
