@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from functools import partial
 
 import gevent
@@ -139,6 +141,15 @@ def test_the_connection_greenlet_is_told_with_its_stack(patched_client: KazooCli
     (one,) = [one for one in greenlets if one["name"] == f"KazooClient ({built}), connection"]
     assert any("zk_loop" in line for line in one["stack"])
     assert built in text
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="each object has a dictionary")
+def test_a_look_costs_the_requests_after_it_nothing(patched_client: KazooClient) -> None:
+    """CPython 3.11 and newer find attributes faster where nobody has asked for ``__dict__``."""
+    report()
+    for thing in (patched_client._connection, patched_client.handler):
+        held = gc.get_referents(thing)
+        assert not [part for part in held if type(part) is dict and part.keys() & dir(thing)]
 
 
 def test_clients_on_other_handlers_are_told_too(
