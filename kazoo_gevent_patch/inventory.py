@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import compress
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from kazoo_gevent_patch.weak import IdentitySet
 
@@ -21,6 +21,10 @@ recipes = IdentitySet()
 """The recipes that keep something of their own in the session, or hold a lock."""
 
 
+BUILT: Final = "_kazoo_gevent_patch_built"
+"""The attribute of a client that tells the file and the line that built it."""
+
+
 def find() -> list[Any]:
     """Return, and remember, the clients that were built before kazoo was patched.
 
@@ -31,7 +35,7 @@ def find() -> list[Any]:
     found = []
     for thing in instances(client_class, *filter(_is_recipe, _classes(modules))):
         if not isinstance(thing, client_class):
-            if _client_of(thing) is not None:
+            if client_of(thing) is not None:
                 recipes.add(thing)
         elif thing not in live:
             live.add(thing)
@@ -46,11 +50,12 @@ def recipes_of(client: Any) -> list[Any]:
     """
     listening = (getattr(listener, "__self__", None) for listener in list(client.state_listeners))
     candidates = (*recipes, *(owner for owner in listening if _is_recipe(type(owner))))
-    found = {id(recipe): recipe for recipe in candidates if _client_of(recipe) is client}
+    found = {id(recipe): recipe for recipe in candidates if client_of(recipe) is client}
     return list(found.values())
 
 
-def _client_of(recipe: object) -> object:
+def client_of(recipe: object) -> object:
+    """Return the client that a recipe was built on; None for what is no recipe."""
     # kazoo's recipes have two names for it. Other things in their modules have no client,
     # and some of them no dictionary, such as the nodes of a tree cache.
     state = getattr(recipe, "__dict__", {})

@@ -29,6 +29,9 @@ class IdentitySet:
         """Forget an object; return whether it was in the set."""
         return thing in self and self._by_id.pop(id(thing), None) is not None
 
+    def __len__(self) -> int:
+        return len(self._by_id)
+
     def __contains__(self, thing: object) -> bool:
         found = self._by_id.get(id(thing))
         return found is not None and found() is thing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from inspect import Parameter
@@ -20,6 +21,7 @@ from kazoo_gevent_patch.changes.retries import align_earlier, aligned
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.loop import threads
 from kazoo_gevent_patch.loop.forks import notice_fork
+from kazoo_gevent_patch.loop.signals import top_package
 from kazoo_gevent_patch.settings.options import fork_choice, in_force
 
 log = logging.getLogger("kazoo_gevent_patch")
@@ -74,8 +76,12 @@ class _Arguments:
             self.kwargs[name] = value
 
 
+_BUILDERS: Final = ("kazoo", "kazoo_gevent_patch", "wrapt")
+
+
 def init(wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs) -> None:
     """``KazooClient.__init__``: our handler by default, and retry objects that fit it."""
+    vars(client)[inventory.BUILT] = _caller()
     positions = _positions(getattr(wrapped, "__func__", wrapped))
     if positions is None:
         wrapped(*args, **kwargs)
@@ -91,6 +97,14 @@ def init(wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs
     inventory.live.add(client)
     if handler is given:
         inventory.explicit.add(client)
+
+
+def _caller() -> str:
+    """Return the file and the line that build a client: the first outside of kazoo and of this."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and top_package(frame) in _BUILDERS:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _align_retries(arguments: _Arguments, handler: Any) -> None:

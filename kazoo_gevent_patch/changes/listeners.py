@@ -35,13 +35,16 @@ def session_callback(
     """
     if not is_ours(client):
         return wrapped(*args, **kwargs)
-    if args[:1] == (KeeperState.CLOSED,) and succession.is_cut_off(client._connection):
+    (state,) = (*args, *kwargs.values())
+    if state == KeeperState.CLOSED and succession.is_cut_off(client._connection):
         return None  # kazoo's loop says so when it ends; another greenlet takes over
     if client.connected and getcurrent() is client._connection._connection_routine:
         # Greenlets that a reply woke are in the loop's queue already; this one goes behind.
         gevent.sleep(0)
-    if args[0] in _ENDS and args[0] != client._state:
+    if state in _ENDS and state != client._state:
         ownership.lose_all(client)
+    if state == KeeperState.EXPIRED_SESSION:
+        client.handler.lost_sessions += 1
     wrapped(*args, **kwargs)
     if client._state == KeeperState.CLOSED:
         client.handler.listeners.end()
@@ -71,7 +74,15 @@ def make_state_change(
 
 def _calls_of_applications(client: Any, state: str) -> list[Callable[[], None]]:
     applications = filterfalse(is_of_a_recipe, list(client.state_listeners))
-    return [partial(_tell, client, listener, state) for listener in applications]
+    return [_telling(client, listener, state) for listener in applications]
+
+
+def _telling(client: Any, listener: Callable[[str], object], state: str) -> Callable[[], None]:
+    def tell() -> None:
+        _tell(client, listener, state)
+
+    vars(tell)["__wrapped__"] = listener  # so that the listener is named where it runs for long
+    return tell
 
 
 def _tell(client: Any, listener: Callable[[str], object], state: str) -> None:

@@ -36,6 +36,10 @@ _DOCTOR_TEXT: Final = (
     "stands in its way; with --hosts, also whether a client works with those servers. The "
     "exit code is 0 when all is ok, 1 after a warning and 2 after a problem."
 )
+_INSPECT_TEXT: Final = (
+    "Print what the clients of a running program do now, and where their greenlets are. The "
+    "program runs on. The exit code is 0, or 1 if there is no answer."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,6 +128,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_doctor(commands)
+    _add_inspect(commands)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         is_before = unknown[0] in arguments[: arguments.index(options.command)]
@@ -167,3 +172,16 @@ def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     parser.set_defaults(do=_doctor, parser=parser)
     add_arguments(parser)
+
+
+def _add_inspect(commands: _Commands[argparse.ArgumentParser]) -> None:
+    from kazoo_gevent_patch.commands import inspect
+
+    parser = commands.add_parser(
+        "inspect",
+        help="print what the clients of a running program do",
+        description=_INSPECT_TEXT,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(do=inspect.inspect, parser=parser)
+    inspect.add_arguments(parser)

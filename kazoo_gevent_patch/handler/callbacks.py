@@ -14,10 +14,12 @@ from gevent import get_hub, getcurrent
 from gevent.hub import Hub
 
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
+from kazoo_gevent_patch.inspection.records import CallbackStatus
 from kazoo_gevent_patch.loop.hubs import call_in_hub, hub_of_this_thread, is_own_thread
 from kazoo_gevent_patch.loop.signals import runs_callbacks
 from kazoo_gevent_patch.loop.waiting import TimeSlice, WaitingList, resumed
 from kazoo_gevent_patch.stalls import watch as stalls
+from kazoo_gevent_patch.stalls.judge import describe
 from kazoo_gevent_patch.wire.selector import Selector
 
 # kazoo's own logger for this handler, so that existing logging settings apply.
@@ -44,6 +46,10 @@ class CallbackQueue:
         self._joining = WaitingList()
         self._hub: Hub | None = None
         self._started = False
+        self._running: Callable[[], object] | None = None
+        """The callback that runs now, or none."""
+        self._began = 0.0
+        """When the last one began, by ``perf_counter``."""
 
     def put(self, callback: Callable[[], object]) -> None:
         """Have ``callback`` run after all that was put before it, once the queue is started.
@@ -69,6 +75,21 @@ class CallbackQueue:
     def qsize(self) -> int:
         """Return how many callbacks wait for their turn."""
         return len(self._callbacks)
+
+    @property
+    def worker(self) -> HandlerGreenlet | None:
+        """The greenlet that runs the callbacks, if there is one now."""
+        return self._worker
+
+    def status(self) -> CallbackStatus:
+        """Return what is in the queue and what runs; safe in any native thread."""
+        running, seconds = self._running, perf_counter() - self._began
+        name = "" if running is None else describe(running)
+        return CallbackStatus(self.qsize(), name, seconds if name else 0.0)
+
+    def __repr__(self) -> str:
+        state = "started" if self._started else "stopped"
+        return f"<{type(self).__name__} {state}, {self.status()}>"
 
     def start(self, hub: Hub | None = None) -> None:
         """Run what is in the queue and what is put into it, in the hub, the caller's by default."""
@@ -203,18 +224,21 @@ class CallbackQueue:
     def _run_callbacks(self, worker: HandlerGreenlet) -> None:
         time_slice = TimeSlice()
         while self._callbacks and self._worker is worker:
-            began = perf_counter()
             callback = self._run_one()
             if time_slice.is_over():
-                stalls.note(callback, max(began, resumed[0]))
+                stalls.note(callback, max(self._began, resumed[0]))
                 time_slice.give_way()
 
     def _run_one(self) -> Callable[[], object]:
         callback = self._callbacks.popleft()
+        self._began = perf_counter()
+        self._running = callback
         try:
             callback()
         except (Exception, gevent.Timeout):
             log.exception("Exception in a callback")
+        finally:
+            self._running = None
         return callback
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import gevent.event
 
-from kazoo_gevent_patch.loop.waiting import Link, WaitingList
+from kazoo_gevent_patch.loop.waiting import Link, Place, WaitingList
 
 _set: Final = gevent.event.Event.set
 
@@ -23,6 +23,16 @@ class Event(gevent.event.Event):
     def __init__(self) -> None:
         super().__init__()
         self._waiting = WaitingList()
+
+    def __repr__(self) -> str:
+        state = "set" if self.is_set() else "clear"
+        return f"<{type(self).__name__} {state}, {len(self._waiting)} waiting>"
+
+    __str__ = __repr__
+
+    def waiters(self) -> list[Place]:
+        """Return the places of the greenlets that wait; safe in any native thread."""
+        return self._waiting.greenlets()
 
     def set(self) -> None:
         """Set the flag and wake up all that wait now, in the order in which they came."""

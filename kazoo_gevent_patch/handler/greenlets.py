@@ -31,7 +31,7 @@ else:
 _native_lock = get_original("_thread", "allocate_lock")
 _start_new_thread = get_original("_thread", "start_new_thread")
 
-_living = IdentitySet()
+living = IdentitySet()
 """The greenlets that handlers started in this process, or in one that it was forked from."""
 
 
@@ -51,7 +51,12 @@ class HandlerGreenlet(_Greenlet, Sheltered):
         notice_fork()
         super().__init__(*args, **kwargs)
         self._hub = get_hub()
-        _living.add(self)
+        living.add(self)
+
+    @property
+    def hub(self) -> Hub:
+        """The hub in whose event loop it runs."""
+        return self._hub
 
     @classmethod
     def spawn_in(cls, hub: Hub, function: Callable[[], object]) -> HandlerGreenlet:
@@ -169,6 +174,6 @@ def disown_greenlets(called_fork: object) -> None:
 
     :param called_fork: the greenlet that called fork and goes on, as after any fork.
     """
-    for greenlet in _living:
+    for greenlet in living:
         if greenlet is not called_fork and greenlet.is_alive():
             greenlet.disown()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Any, TypeAlias
 
 from gevent import getcurrent
 
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
+from kazoo_gevent_patch.inspection.records import CallbackStatus
 from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
+from kazoo_gevent_patch.stalls.judge import describe
 
 log = logging.getLogger("kazoo_gevent_patch")
 
@@ -36,6 +39,10 @@ class ListenerQueue:
         self._calls: list[_Call] = []
         """Those of the state whose turn it is."""
         self._greenlet: HandlerGreenlet | None = None
+        self._running: _Call | None = None
+        """The call that is made now, or none."""
+        self._began = 0.0
+        """When the last one began, by ``perf_counter``."""
         self._parked = False
         self._kept = False
         self._caller: Any = None
@@ -72,6 +79,18 @@ class ListenerQueue:
             self._caller = None
             if go_on is not None:
                 go_on.stop()
+
+    @property
+    def worker(self) -> HandlerGreenlet | None:
+        """The greenlet that makes the calls, if there is one now."""
+        return self._greenlet
+
+    def status(self) -> CallbackStatus:
+        """Return what waits for its turn and what runs; safe in any native thread."""
+        running, seconds = self._running, perf_counter() - self._began
+        name = "" if running is None else describe(running)
+        queued = len(self._calls) + len(self._states)
+        return CallbackStatus(queued, name, seconds if name else 0.0)
 
     def end(self) -> None:
         """Let the greenlet end when all has run."""
@@ -115,7 +134,13 @@ class ListenerQueue:
 
     def _run_calls(self) -> None:
         while self._has_calls():
-            self._calls.pop(0)()
+            call = self._calls.pop(0)
+            self._began = perf_counter()
+            self._running = call
+            try:
+                call()
+            finally:
+                self._running = None
         self._all_ran.set()
 
     def _has_calls(self) -> bool:

@@ -176,6 +176,9 @@ class RLock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} acquired {self._count} times, on {self._block!r}>"
+
     # What threading.Condition asks of a re-entrant lock.
 
     def _is_owned(self) -> bool:

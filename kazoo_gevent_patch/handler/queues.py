@@ -60,6 +60,9 @@ class Queue:
         """Remove and return the first item; raise ``queue.Empty`` if there is none."""
         return self.get(block=False)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._items)}, {len(self._waiting)} waiting>"
+
     def empty(self) -> bool:
         """Return whether there is no item."""
         return not self._items

@@ -139,6 +139,15 @@ class AsyncResult(_GeventAsyncResult):
             outcome = f"exception={self.exception!r}"
         return f"<{type(self).__name__} {outcome} _links[{self.linkcount()}]>"
 
+    def __repr__(self) -> str:
+        # Without the value, which may be a secret: a program logs repr() unasked.
+        failure = self._value
+        outcome = "holds a value" if self.successful() else "is not ready"
+        if type(failure) is _Failure:
+            kind = failure.exception if isinstance(failure.exception, type) else self.exc_info[0]
+            outcome = f"failed with {kind.__name__}"
+        return f"<{type(self).__name__} {outcome}, {self.linkcount()} linked>"
+
     def __call__(self, source: Any) -> None:
         """Take over the outcome of a greenlet, or of another result, that this is linked to."""
         if source.successful():
@@ -225,6 +234,11 @@ class AsyncResult(_GeventAsyncResult):
             if _callback_of(link) == callback:
                 with suppress(ValueError):  # whatever sets it was quicker
                     linked.remove(link)
+
+    def waiters(self) -> list[Place]:
+        """Return the places of the greenlets that wait; safe in any native thread."""
+        linked = self._linked
+        return [] if linked is None else linked.greenlets()
 
     def linkcount(self) -> int:
         """Return how many wait, or were linked."""

@@ -20,15 +20,15 @@ from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.handler.listeners import ListenerQueue
 from kazoo_gevent_patch.handler.locks import Lock, RLock
+from kazoo_gevent_patch.handler.looking import Watched
 from kazoo_gevent_patch.handler.queues import Queue
 from kazoo_gevent_patch.handler.result import AsyncResult
-from kazoo_gevent_patch.heartbeats import sessions
+from kazoo_gevent_patch.heartbeats import visitors
 from kazoo_gevent_patch.loop import daemons
 from kazoo_gevent_patch.loop.forks import mark, notice_fork
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread, is_own_thread, sleep
 from kazoo_gevent_patch.loop.signals import guard
 from kazoo_gevent_patch.loop.threads import NativeThread, hub_bound_to_thread, this_thread
-from kazoo_gevent_patch.stalls.judge import WatchedClient
 from kazoo_gevent_patch.wire.connection import Connection
 from kazoo_gevent_patch.wire.selector import Ready, Selector
 from kazoo_gevent_patch.wire.sockets import create_connection
@@ -44,7 +44,7 @@ PING_TIMEOUT: Final = 2.0
 """Seconds that a read-only session waits for a server to say whether it can write."""
 
 
-class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[misc]
+class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: ignore[misc]
     """Gevent handler for sequentially executing callbacks.
 
     There is a queue for each type of event, and a worker greenlet that takes the callbacks
@@ -95,8 +95,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         """The reading end of the wake channel: a byte for each request that waits."""
         self.has_failed = False
         """Whether a result has failed since a greenlet last gave way to the event loop."""
-        self._watched: WatchedClient | None = None
-        self._unwatch: Callable[[], None] | None = None
+        self.forget_sessions()
         self._deferred = None
         self.outcomes: set[AsyncResult] = set()
         """What other threads wait for while something runs for them in the client's loop."""
@@ -131,6 +130,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         daemons.remember(self.thread, self.hub)
         self._running = True
         leaving.remember(self)
+        visitors.begin(self)
         for queue in list(self._queues.values()):
             queue.start(self.hub)
         if self._deferred is not None:
@@ -146,6 +146,7 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
         self._running = False
         self.home = None
         self.unwatch()
+        visitors.end(self)
         queues = list(self._queues.values())
         for queue in queues:
             queue.stop()
@@ -160,24 +161,6 @@ class SequentialGeventHandler(stock.SequentialGeventHandler):  # type: ignore[mi
                     "those queued behind it are dropped",
                     STOP_TIMEOUT,
                 )
-
-    def watch_for_stalls(self, client: Any, connection: Any, timeout: float) -> None:
-        """Until ``stop()``, keep the session when the event loop stands still, and warn of that.
-
-        :param client: the client that this handler serves; it has a session now.
-        :param connection: what ``create_connection`` returned for that session.
-        :param timeout: the session time-out that was negotiated, in seconds.
-        """
-        if self._running:
-            if self._watched is None:
-                self._watched = WatchedClient(client)
-            self._unwatch = sessions.keep(self._watched, connection, timeout)
-
-    def unwatch(self) -> None:
-        """End what ``watch_for_stalls`` began."""
-        if self._unwatch is not None:
-            self._unwatch()
-            self._unwatch = None
 
     def dispatch_callback(self, callback: Callback) -> None:
         """Queue the callback with the others of its type; but run a step of a recipe at once."""

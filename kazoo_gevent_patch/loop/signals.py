@@ -84,21 +84,22 @@ class _Guarded:
 def _is_sheltered(hub: Hub, frame: FrameType | None) -> bool:
     current = getcurrent()
     is_sheltered = isinstance(current, Sheltered) and current not in _forked_by
-    return current is hub or is_sheltered or _top_package(frame) == _PACKAGE
+    return current is hub or is_sheltered or top_package(frame) == _PACKAGE
 
 
 def _is_the_programs(hub: Hub, frame: FrameType | None) -> bool:
     """Return whether the signal came in code of the program that a greenlet of ours runs."""
     if getcurrent() is hub:
         return False
-    while frame is not None and _top_package(frame) in _CALLED_BY_ALL:
+    while frame is not None and top_package(frame) in _CALLED_BY_ALL:
         frame = frame.f_back
-    if frame is None or _top_package(frame) not in _LIBRARIES:
+    if frame is None or top_package(frame) not in _LIBRARIES:
         return True
     return frame.f_code in runs_callbacks
 
 
-def _top_package(frame: FrameType | None) -> str:
+def top_package(frame: FrameType | None) -> str:
+    """Return the name of the package whose code runs in the frame."""
     return "" if frame is None else str(frame.f_globals.get("__name__")).partition(".")[0]
 
 

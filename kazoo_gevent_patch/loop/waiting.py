@@ -238,6 +238,10 @@ class WaitingList(list[Any]):
             if is_living:
                 return
 
+    def greenlets(self) -> list[Place]:
+        """Return the places of the greenlets that wait now; safe in any native thread."""
+        return [place for place in tuple(self) if type(place) is Place]
+
     def unlink(self, callback: Callable[..., object]) -> None:
         """Take back the first link of the callback, if there is one."""
         for place in tuple(self):

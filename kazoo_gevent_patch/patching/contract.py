@@ -29,6 +29,12 @@ CONTRACT: Final = (
     Need(
         "kazoo.client:KazooClient",
         Kind.keeps,
+        "_session_id _data_watchers _child_watchers",
+        "status() tells of the session and the watches.",
+    ),
+    Need(
+        "kazoo.client:KazooClient",
+        Kind.keeps,
         "__dict__ __weakref__",
         "In a forked child methods stand in the instance's dictionary; clients are held weakly.",
     ),

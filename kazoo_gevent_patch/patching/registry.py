@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -63,6 +64,8 @@ class Registry:
         self.patches = tuple(patches)
         self.refusal = ""
         """Why kazoo is left alone although it was asked for."""
+        self.since: float | None = None
+        """When it was last switched on or off, in seconds since the epoch; None if never."""
         self.applied: tuple[Applied, ...] = ()
         self._covered: tuple[Applied, ...] = ()
         """What was not put back: something else was in its place."""
@@ -204,7 +207,7 @@ class Registry:
         return all(row in self._covered or row.current() is row.original for row in rows)
 
     def _write(self, rows: list[Applied], requests: dict[object, Options]) -> None:
-        before = self._requests, self.applied, self._covered, self.refusal
+        before = self._requests, self.applied, self._covered, self.refusal, self.since
         new = [row for row in rows if row not in self._covered]
         try:
             self._set_requests(requests)
@@ -213,12 +216,14 @@ class Registry:
             self._covered = ()  # what of it is not among the rows is gone
             self.refusal = ""
         except BaseException:
-            self._requests, self.applied, self._covered, self.refusal = before
+            self._requests, self.applied, self._covered, self.refusal, self.since = before
             self._put_in_force()
             atomically(*(row.undo() for row in reversed(new) if row.current() is not row.original))
             raise
 
     def _set_requests(self, requests: dict[object, Options]) -> None:
+        if bool(requests) is not self.wanted:
+            self.since = time.time()
         self._requests = requests
         self._put_in_force()
         if not requests:

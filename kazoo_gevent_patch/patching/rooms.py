@@ -11,7 +11,7 @@ _PACKAGE: Final = __name__.partition(".")[0]
 
 _STAY: Final = (
     *("", "__main__", "commands", "gunicorn", "plugin", "patching"),
-    *("loop", "settings", "weak", "errors"),
+    *("inspection", "loop", "settings", "weak", "errors"),
 )
 """The wings that hold no names of kazoo, and what calls them."""
 

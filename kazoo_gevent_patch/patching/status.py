@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
+from kazoo_gevent_patch.inspection.records import ClientStatus
+from kazoo_gevent_patch.patching.clients import clients
 from kazoo_gevent_patch.patching.imports import is_whole
 from kazoo_gevent_patch.patching.registry import TRIGGER, Registry
 from kazoo_gevent_patch.patching.table import Patch
@@ -15,13 +19,19 @@ from kazoo_gevent_patch.settings import monkey
 from kazoo_gevent_patch.settings.environment import PATCH, keeping
 from kazoo_gevent_patch.settings.options import KeepChoice, Options, in_force, keep_choice
 
+SHOWN: Final = 5
+"""Clients that ``str()`` shows at most, unless it is verbose: there is one screen."""
+
 
 @dataclass(frozen=True)
 class Status:
-    """A snapshot; ``str()`` of it is meant for a terminal."""
+    """A snapshot; ``str()`` of it is meant for a terminal. It holds no secret."""
 
     patched: bool
     """``patch_all()`` is in force."""
+
+    since: float | None
+    """When that became so, in seconds since the epoch; None while it has always been off."""
 
     options: Options
     """The options in force; the defaults while kazoo is not patched."""
@@ -45,46 +55,80 @@ class Status:
     """Whether sessions are kept while the event loop stands still, or for how many seconds: the
     option, or what the environment says in its place."""
 
-    clients: dict[str, int]
-    """The live clients that we know of, counted by the class of their handler."""
+    handlers: dict[str, int]
+    """How many live clients we know of, by the class of their handler."""
+
+    clients: tuple[ClientStatus, ...]
+    """What each of them does."""
 
     refused: str = ""
     """Why kazoo is not patched although it was asked for; empty where it is not so."""
 
+    verbose: bool = False
+    """Whether ``str()`` names every change to kazoo, and every client."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the same as dictionaries, tuples, numbers and texts, such as JSON takes."""
+        data = asdict(self)
+        del data["verbose"]
+        return data
+
     def __str__(self) -> str:
-        return "\n".join(self._lines())
-
-    def _lines(self) -> list[str]:
         state = "on" if self.patched else "off"
-        options = (
-            f"replace_explicit={self.options.replace_explicit}, fork={self.options.fork}, "
-            f"keep_sessions={self.options.keep_sessions}"
-        )
+        since = "" if self.since is None else f" since {_local_time(self.since)}"
+        return "\n".join([f"kazoo_gevent_patch is {state}{since}", *self._lines()])
+
+    def _lines(self) -> Iterator[str]:
+        if self.refused:
+            yield f"  refused     {self.refused}"
+        options = asdict(self.options).items()
+        yield "  options     " + ", ".join(f"{name}={value}" for name, value in options)
+        yield from self._changes()
+        yield "  versions    " + ", ".join(f"{k} {v}" for k, v in self.versions.items())
         monkey = [name for name, patched in self.monkey_patched.items() if patched]
-        lines = [f"kazoo_gevent_patch is {state} ({options})"]
-        lines += [f"  refused     {self.refused}"] if self.refused else []
-        lines += [f"  applied     {name}" for name in self.applied]
-        lines += [f"  armed       {name} (until kazoo is imported)" for name in self.armed]
-        left_alone = {name: why for name, why in self.left_alone.items() if why != self.refused}
-        lines += [f"  left alone  {name}: {why}" for name, why in left_alone.items()]
-        lines.append("  versions    " + ", ".join(f"{k} {v}" for k, v in self.versions.items()))
-        lines.append("  monkey      " + (", ".join(monkey) or "nothing is patched by gevent"))
+        yield "  monkey      " + (", ".join(monkey) or "nothing is patched by gevent")
         sessions = keeping(self.keep_sessions)
-        lines.append(f"  sessions    {sessions} while the event loop stands still")
-        lines += [f"  clients     {count} on {name}" for name, count in self.clients.items()]
-        return lines
+        yield f"  sessions    {sessions} while the event loop stands still"
+        for name, count in self.handlers.items():
+            yield f"  clients     {count} on {name}"
+        shown = self.clients if self.verbose else sorted(self.clients, key=_by_trouble)[:SHOWN]
+        yield from (f"  {client}" for client in shown)
+        if left := len(self.clients) - len(shown):
+            yield f"  {left} more clients are in status(verbose=True), and in inspect --json"
+
+    def _changes(self) -> Iterator[str]:
+        if self.verbose:
+            yield from (f"  applied     {name}" for name in self.applied)
+            yield from (f"  armed       {name} (until kazoo is imported)" for name in self.armed)
+        elif self.armed:
+            yield f"  armed       {len(self.armed)} changes, until kazoo is imported"
+        else:
+            yield f"  applied     {len(self.applied)} changes"
+        for name, why in self.left_alone.items():
+            if why != self.refused:
+                yield f"  left alone  {name}: {why}"
 
 
-def take_status(registry: Registry) -> Status:
+def _by_trouble(client: ClientStatus) -> tuple[float, ...]:
+    """Return a key that sorts those clients first that may be in trouble."""
+    is_away = client.running and client.state != "CONNECTED"
+    longest = max((callbacks.seconds for callbacks in client.callbacks.values()), default=0.0)
+    return -is_away, -client.running, -longest, -client.lost_sessions, -client.stalls
+
+
+def _local_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def take_status(registry: Registry, *, verbose: bool = False) -> Status:
     """Return the status of a registry and of the process."""
-    # Not at the top: it comes anew when the program imports kazoo anew.
-    from kazoo_gevent_patch import inventory
-
     applied = registry.in_effect() if registry.wanted else {}
     left_alone, armed = _others(registry, applied)
     unpatched = monkey.unpatched()
+    found = clients()
     return Status(
         patched=registry.wanted,
+        since=registry.since,
         options=in_force() or Options(),
         applied=tuple(patch.name for patch in applied),
         armed=tuple(patch.name for patch in armed),
@@ -92,8 +136,10 @@ def take_status(registry: Registry) -> Status:
         versions=versions(),
         monkey_patched={name: name not in unpatched for name in monkey.MODULES},
         keep_sessions=keep_choice(),
-        clients=dict(Counter(_handler_name(client) for client in inventory.live)),
+        handlers=dict(Counter(client.handler for client in found)),
+        clients=found,
         refused=_refusal(registry),
+        verbose=verbose,
     )
 
 
@@ -122,11 +168,3 @@ def _refusal(registry: Registry) -> str:
     if not registry.wanted and PATCH.forbids():
         return f"{PATCH.variable}=0 in the environment: patch_all() changes nothing"
     return registry.refusal
-
-
-def _handler_name(client: object) -> str:
-    try:
-        kind = type(getattr(client, "handler", None))
-    except Exception as error:  # a property of the program's own, say
-        return f"an unknown handler ({error!r})"
-    return f"{kind.__module__}.{kind.__qualname__}"

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Final
 
+from kazoo_gevent_patch.inspection import visits
 from kazoo_gevent_patch.patching import rooms
 from kazoo_gevent_patch.patching.registry import Registry
+from kazoo_gevent_patch.patching.report import report
 from kazoo_gevent_patch.patching.status import Status, take_status
 from kazoo_gevent_patch.patching.table import PATCHES
 from kazoo_gevent_patch.patching.versions import check_kazoo, check_platform
@@ -126,6 +128,14 @@ def _put_back() -> None:
         rooms.function("retries:put_back")()
 
 
-def status() -> Status:
-    """Return what is applied, what is armed and what is left alone, with the versions."""
-    return take_status(_registry)
+def status(verbose: bool = False) -> Status:
+    """Return whether the patch is on, and what the clients of this process do now.
+
+    Safe in any greenlet and any native thread; it waits for nothing, and changes nothing.
+
+    :param verbose: have ``str()`` of it name every change to kazoo, and every client.
+    """
+    return take_status(_registry, verbose=verbose)
+
+
+visits.reports.append(lambda: report(status()))

@@ -121,9 +121,14 @@ PATCH: Final = Switch("KAZOO_GEVENT_PATCH", "the patch", _ON_OR_OFF)
 STALLS: Final = Switch(
     "KAZOO_GEVENT_PATCH_STALLS", "the warning of stalls", _ON_OR_OFF, default=True
 )
+INSPECT: Final = Switch(
+    "KAZOO_GEVENT_PATCH_INSPECT", "the command inspect", _ON_OR_OFF, default=True
+)
 KEEP_SESSIONS: Final = Duration(
     "KAZOO_GEVENT_PATCH_KEEP_SESSIONS",
     "sessions while the event loop stands still",
     "1 (always), 0 (not at all) or a number of seconds, such as 30 or 1.0",
 )
-VARIABLES: Final = {variable.variable: variable for variable in (PATCH, STALLS, KEEP_SESSIONS)}
+VARIABLES: Final = {
+    variable.variable: variable for variable in (PATCH, STALLS, KEEP_SESSIONS, INSPECT)
+}

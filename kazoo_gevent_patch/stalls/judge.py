@@ -49,6 +49,8 @@ class WatchedClient:
         self.timeout = 0.0
         self.session: object = None
         self.silent_until = 0.0
+        self.stalls = 0
+        """How often the event loop stood still for a third of the time-out, or for longer."""
         self.heartbeats = 0
         """How many heartbeats were sent for the session since the event loop last ran."""
 
@@ -199,11 +201,10 @@ class Judge:
         self.due = now + self.period
 
     def _hold(self, late: float, now: float) -> None:
-        endangered = [
-            client
-            for client in self._clients
-            if late > client.timeout * TOLERATED and now >= client.silent_until
-        ]
+        starved = [client for client in self._clients if late > client.timeout * TOLERATED]
+        for client in starved:
+            client.stalls += 1
+        endangered = [client for client in starved if now >= client.silent_until]
         helped = sum(client.heartbeats > 0 for client in endangered)
         for client in self._clients:
             client.heartbeats = 0
@@ -234,6 +235,7 @@ def describe(callback: Any) -> str:
     """Return the name of the function that a callback is for."""
     while isinstance(callback, partial):
         callback = callback.func
+    callback = getattr(callback, "__wrapped__", callback)
     # kazoo's DataWatch and ChildrenWatch pass a method of theirs that calls the function.
     function = getattr(getattr(callback, "__self__", None), "_func", callback)
     name = getattr(function, "__qualname__", type(function).__qualname__)

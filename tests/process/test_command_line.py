@@ -198,7 +198,9 @@ def test_a_script_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     assert f"can't open file '{tmp_path}/not_there.py': [Errno 2] No such file or directory" in line
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["doctor", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["doctor", "--help"], ["inspect", "--help"]]
+)
 def test_help_is_plain_text(arguments: list[str], tmp_path: Path) -> None:
     """Each command explains itself, without control codes where there is no terminal."""
     result = ours(arguments, tmp_path)

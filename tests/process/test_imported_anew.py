@@ -74,8 +74,8 @@ PROGRAMS = {
         old.start(), old.get_children("/"), old.stop()
         import gc
         gc.collect()
-        before, new = sum(status().clients.values()), KazooClient(HOSTS)
-        assert sum(status().clients.values()) == before + 1, str(status())
+        before, new = sum(status().handlers.values()), KazooClient(HOSTS)
+        assert sum(status().handlers.values()) == before + 1, str(status())
     """,
     "so it is when patch_all() comes after kazoo was dropped and imported anew": """
         import kazoo.client

@@ -123,7 +123,7 @@ def test_a_running_client_is_left_alone_with_one_warning(
         patch_all()
         assert type(early.handler) is SequentialThreadingHandler
         assert early.get("/")[0] == b""
-        assert status().clients["kazoo.handlers.threading.SequentialThreadingHandler"] >= 1
+        assert status().handlers["kazoo.handlers.threading.SequentialThreadingHandler"] >= 1
     (record,) = caplog.records
     host, port = early.hosts[0]
     assert f"KazooClient('{host}:{port}') was started before patch_all()" in record.getMessage()

@@ -24,6 +24,7 @@ from kazoo.protocol.connection import _CONNECTION_DROP
 from kazoo.security import make_digest_acl, make_digest_acl_credential
 
 from kazoo_gevent_patch import status
+from kazoo_gevent_patch.inspection.visits import reports
 from tests.server.conftest import MakeClient
 from tests.support import wait_until
 
@@ -31,6 +32,7 @@ OURS: Final = ("kazoo_gevent_patch", "kazoo.handlers.gevent")
 CREDENTIAL: Final = "alice:wonderland-5f1d"
 KEY_PASSWORD: Final = "looking-glass-77aa"
 SASL_PASSWORD: Final = "jabberwock-19c3"
+DATA: Final = b"cheshire-40be"
 
 
 class _Records(logging.Handler):
@@ -129,11 +131,30 @@ def test_no_secret_reaches_a_log_of_ours(
 
 
 def test_no_secret_is_shown_by_a_client_or_by_status(make_patched_client: MakeClient) -> None:
-    """Neither repr() of a client and its parts nor status() tells one."""
+    """Neither repr() of a client and its parts nor status() nor the command inspect tells one."""
     client = make_patched_client(auth_data=[("digest", CREDENTIAL)], keyfile_password=KEY_PASSWORD)
-    secrets = [CREDENTIAL.encode(), KEY_PASSWORD.encode(), client._session_passwd]
-    things = (client, client.handler, client._connection, client._connection._socket, status())
-    assert told([text for thing in things for text in (repr(thing), str(thing))], secrets) == []
+    client.create("/node", DATA)
+    secrets = [CREDENTIAL.encode(), KEY_PASSWORD.encode(), client._session_passwd, DATA]
+    things = [client, client.handler, client._connection, client._connection._socket]
+    things += [status(verbose=True), status().as_dict(), client.handler.status()]
+    # Requests with secrets in them are on their way, and greenlets wait for them. One at a time:
+    # the server is quicker with an Auth than kazoo expects.
+    requests = [partial(client.set_async, "/node", DATA)]
+    requests += [partial(client.add_auth_async, "digest", CREDENTIAL)]
+    requests += [partial(client.get_async, "/node")]
+    results = []
+    for request in requests:
+        results.append(request())
+        waiting = gevent.spawn(results[-1].get)
+        gevent.sleep(0)
+        things += [reports[-1]().decode(), status(), client.handler]
+        waiting.join()
+    outside = "".join(thing for thing in things if isinstance(thing, str))
+    assert "waits for SetData /" in outside
+    assert "waits for Auth" in outside
+    texts = [text for thing in things for text in (repr(thing), str(thing))]
+    texts += [repr(result) for result in results]
+    assert told(texts, secrets) == []
 
 
 def test_no_secret_reaches_a_log_of_ours_in_a_forked_child(

@@ -22,6 +22,8 @@ applied: tuple[str, ...] = state.applied
 versions: dict[str, str] = state.versions
 choice: str = state.options.fork
 is_on: bool = status().patched and is_patched()
+locks: list[str] = [path for one in status(verbose=True).clients for path in one.locks_held]
+plain: object = status().as_dict()["clients"]
 
 handler = SequentialGeventHandler()
 client = KazooClient("127.0.0.1:2181", handler=handler)

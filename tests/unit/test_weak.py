@@ -82,3 +82,19 @@ def test_others_may_add_and_drop_while_one_looks() -> None:
         sys.settrace(before)
     assert len(added) > 2  # there were places to interfere
     assert seen[:5] == lasting
+
+
+def test_what_is_discarded_is_gone_and_counted_no_more() -> None:
+    """Once; something else with an equal value stays, and so does what is not in the set."""
+    things, first, second = IdentitySet(), Unhashable(), Unhashable()
+    things.add(first)
+    assert len(things) == 1
+    things.discard(second)
+    assert first in things
+    things.discard(first)
+    things.discard(first)
+    assert (len(things), list(things), bool(things)) == (0, [], False)
+    things.add(second)
+    del second
+    gc.collect()
+    assert len(things) == 0

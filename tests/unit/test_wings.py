@@ -24,6 +24,7 @@ FLOORS = [
     {"heartbeats"},
     {"stalls"},
     {"wire"},
+    {"inspection"},
     {"loop"},
     {"inventory"},
     {"settings", "weak"},

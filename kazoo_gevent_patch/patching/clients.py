@@ -1,0 +1,168 @@
+"""What the clients of this process are doing now, and where their greenlets are.
+
+All of it is read from instance dictionaries, in any native thread: a property of a derived class
+could wait, or raise. Nothing of a client is changed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain, islice
+from typing import Any, Final
+
+from kazoo_gevent_patch.inspection.greenlets import Named, look_at
+from kazoo_gevent_patch.inspection.records import ClientStatus, GreenletStatus, HandlerStatus
+
+WAITERS: Final = 20
+"""Greenlets that wait for a request or a lock, of each client, that are told at most."""
+
+_UNKNOWN: Final = HandlerStatus(callbacks={}, timeout=None, stalls=0, lost_sessions=0)
+
+
+def clients() -> tuple[ClientStatus, ...]:
+    """Return what each client does, in no order."""
+    # Not at the top: it comes anew when the program imports kazoo anew.
+    from kazoo_gevent_patch import inventory
+
+    recipes = _recipes()
+    return tuple(_status_of(client, recipes[id(client)]) for client in inventory.live)
+
+
+def _recipes() -> dict[int, list[Any]]:
+    """Return the recipes by the id of their client."""
+    from kazoo_gevent_patch import inventory
+
+    recipes: dict[int, list[Any]] = defaultdict(list)
+    for recipe in inventory.recipes:
+        recipes[id(inventory.client_of(recipe))].append(recipe)
+    return recipes
+
+
+def _status_of(client: Any, recipes: list[Any]) -> ClientStatus:
+    from kazoo_gevent_patch import inventory
+
+    name, built = type(client).__name__, vars(client).get(inventory.BUILT, "")
+    try:
+        return replace(_found_in(client, recipes), name=name, built=built)
+    except Exception as error:  # a property of the program's own, say
+        return ClientStatus(name, built, f"an unknown handler ({error!r})")
+
+
+def _found_in(client: Any, recipes: list[Any]) -> ClientStatus:
+    from kazoo_gevent_patch import inventory
+
+    state = vars(client)
+    handler = client.handler if state.get("handler") is None else state["handler"]
+    known = _known(handler)
+    session = state["_session_id"]
+    held, awaited = _locks(recipes)
+    watchers = (state["_data_watchers"], state["_child_watchers"])
+    return ClientStatus(
+        name="",
+        built="",
+        handler=full_name(type(handler)),
+        hosts=",".join(f"{host}:{port}" for host, port in state.get("hosts") or ()),
+        running=inventory.is_running(client),
+        state=str(state["state"]),
+        session="" if session is None else f"0x{session & (1 << 64) - 1:x}",
+        server=_server(state["_connection"]) if state["_live"].is_set() else "",
+        timeout=known.timeout or state["_session_timeout"] / 1000,
+        in_flight=len(state["_pending"]),
+        waiting=len(state["_queue"]),
+        watches=sum(len(watches) for paths in watchers for watches in list(paths.values())),
+        locks_held=held,
+        locks_awaited=awaited,
+        callbacks=known.callbacks,
+        stalls=known.stalls,
+        lost_sessions=known.lost_sessions,
+    )
+
+
+def full_name(kind: type) -> str:
+    """Return the name of a class with that of its module."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _known(handler: Any) -> HandlerStatus:
+    """Return what the handler knows, if it is one of ours."""
+    from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
+
+    return handler.status() if isinstance(handler, SequentialGeventHandler) else _UNKNOWN
+
+
+def _server(connection: Any) -> str:
+    try:
+        host, port, *_ = connection._socket.getpeername()
+    except (OSError, AttributeError, TypeError, ValueError):
+        return ""  # it has just been closed
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _locks(recipes: list[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the paths of the locks that are held, and of those that somebody waits for."""
+    from kazoo_gevent_patch.changes.recipes import method_lock
+
+    held, awaited = [], []
+    for recipe in recipes:
+        state = vars(recipe)
+        if state.get("is_acquired"):
+            held.append(str(state.get("path")))
+        entrance = state.get(method_lock(recipe) or "")
+        if entrance is not None and entrance.locked():
+            awaited.append(str(state.get("path")))
+    return tuple(sorted(held)), tuple(sorted(awaited))
+
+
+def greenlets() -> tuple[GreenletStatus, ...]:
+    """Return where the greenlets of the clients are, and those that wait for one."""
+    from kazoo_gevent_patch import inventory
+
+    if not inventory.live:
+        return ()  # and kazoo may not be imported
+    from kazoo_gevent_patch.handler.greenlets import living
+    from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
+
+    recipes = _recipes()
+    named: list[Named] = []
+    hubs: dict[int, Any] = {}
+    for client in inventory.live:
+        state = vars(client)
+        handler = state.get("handler")
+        if isinstance(handler, SequentialGeventHandler) and handler.hub is not None:
+            hubs[id(handler.hub)] = handler.hub
+            name = f"{type(client).__name__} ({state.get(inventory.BUILT, '')})"
+            named += _named(state, name)
+            waiters = chain(_at_requests(state, name), _at_locks(recipes[id(client)], name))
+            named += islice(waiters, WAITERS)
+    named += [Named("a greenlet of handler.spawn()", one, one.hub) for one in living]
+    return tuple(look_at(named, hubs.values()))
+
+
+def _named(state: dict[str, Any], client: str) -> Iterator[Named]:
+    handler, connection = state["handler"], state["_connection"]
+    yield Named(f"{client}, connection", connection._connection_routine, handler.hub)
+    for name, greenlet in handler.greenlets():
+        yield Named(f"{client}, {name}", greenlet, greenlet.hub)
+
+
+def _at_requests(state: dict[str, Any], client: str) -> Iterator[Named]:
+    """Return the greenlets that wait for a request."""
+    for request, result, *_ in (*tuple(state["_pending"]), *tuple(state["_queue"])):
+        path = getattr(request, "path", "")  # of the rest nothing: it may be credentials
+        name = f"{client}, waits for {type(request).__name__} {path}".rstrip()
+        yield from _at(result, name)
+
+
+def _at_locks(recipes: list[Any], client: str) -> Iterator[Named]:
+    """Return the greenlets that wait until another one releases a lock."""
+    for recipe in recipes:
+        state = vars(recipe)
+        yield from _at(state.get("wake_event"), f"{client}, waits for the lock {state.get('path')}")
+
+
+def _at(awaited: object, name: str) -> Iterator[Named]:
+    # A result or an event of ours; those of kazoo's own handlers do not tell.
+    waiters = getattr(type(awaited), "waiters", lambda _: ())
+    yield from (Named(name, place.greenlet, place.hub) for place in waiters(awaited))

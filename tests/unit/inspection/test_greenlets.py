@@ -1,0 +1,167 @@
+"""Where greenlets are, seen from the same thread and from others."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+import pytest
+from gevent import get_hub
+
+from kazoo_gevent_patch.inspection.greenlets import DEEPEST, Named, look_at, stack_of
+from kazoo_gevent_patch.inspection.records import GreenletStatus
+
+
+def wait_here(event: gevent.event.Event, secret: str = "wonderland-5f1d") -> str:
+    event.wait()
+    return secret
+
+
+def look(*greenlets: Any) -> list[GreenletStatus]:
+    named = [Named(f"number {number}", one, get_hub()) for number, one in enumerate(greenlets)]
+    return list(look_at(named, []))
+
+
+@contextmanager
+def in_another_thread(code: str) -> Iterator[gevent.hub.Hub]:
+    """Have a native thread with an event loop compute until the block ends; give its hub."""
+    hubs: list[gevent.hub.Hub] = []
+    began, ended = threading.Event(), threading.Event()
+
+    def run() -> None:
+        hubs.append(get_hub())
+        exec(code, {"began": began, "ended": ended, "gevent": gevent})
+        get_hub().destroy(destroy_loop=True)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert began.wait(60)
+        yield hubs[0]
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_it_tells_which_wait_which_run_and_which_have_not_begun() -> None:
+    """Each with its stack, the innermost frame last; one that has ended is not told of."""
+    event = gevent.event.Event()
+    waits, new = gevent.spawn(wait_here, event), gevent.Greenlet(wait_here, event)
+    ended = gevent.spawn(bool)
+    found: list[GreenletStatus] = []
+    everyone: list[Any] = [waits, new]
+    runs = gevent.spawn(lambda: found.extend(look(*everyone)))
+    everyone += [runs, ended]
+    runs.join()
+    ended.join()
+    assert [(one.name, one.state) for one in found] == [
+        ("number 0", "waits"),
+        ("number 1", "has not begun"),
+        ("number 2", "runs"),
+    ]
+    assert any(line.endswith("in wait_here") and __file__ in line for line in found[0].stack)
+    assert found[1].stack == ()
+    assert "look_at" in found[2].stack[-1]
+    event.set()
+    waits.join()
+    assert look(waits) == []
+
+
+def test_a_greenlet_is_told_of_once_by_its_first_name() -> None:
+    """The one that says most comes first."""
+    event = gevent.event.Event()
+    greenlet = gevent.spawn(wait_here, event)
+    gevent.sleep(0)
+    assert [one.name for one in look(greenlet, greenlet)] == ["number 0"]
+    event.set()
+
+
+def test_no_source_and_no_variable_is_told() -> None:
+    """A line of source, or an argument, may hold a secret."""
+    event = gevent.event.Event()
+    greenlet = gevent.spawn(wait_here, event)
+    gevent.sleep(0)
+    (found,) = look(greenlet)
+    assert "wonderland" not in str(found)
+    assert "event.wait()" not in str(found)
+    event.set()
+
+
+def test_what_runs_in_another_thread_is_told() -> None:
+    """Also where none of the greenlets does: other code may keep the event loop from running."""
+    code = "def busy():\n    began.set()\n    while not ended.is_set(): pass\nbusy()"
+    with in_another_thread(code) as hub:
+        (found,) = look_at([], [hub])
+        assert found.state == "runs"
+        assert any(line.endswith(", in busy") for line in found.stack)
+
+
+def test_an_event_loop_that_waits_is_not_told_of() -> None:
+    """That is what it does nearly always."""
+    code = "gevent.spawn(began.set)\nwhile not ended.is_set(): gevent.sleep(0.01)"
+    with in_another_thread(code) as hub:
+        looks = [list(look_at([], [hub])) for _ in range(50)]
+    assert [] in looks
+
+
+def test_a_deep_stack_is_cut_at_its_outer_end() -> None:
+    """The innermost frames say where it is."""
+
+    def dive(depth: int) -> tuple[str, ...]:
+        return dive(depth - 1) if depth else stack_of(sys._getframe())
+
+    stack = dive(3 * DEEPEST)
+    assert len(stack) == DEEPEST
+    assert "dive" in stack[0]
+    assert "dive" in stack[-1]
+
+
+@pytest.mark.parametrize("seconds", [2.0])
+def test_a_thread_may_look_while_greenlets_switch(seconds: float) -> None:
+    """Whenever it looks: through frames of C, at greenlets that come and go."""
+    stop: list[bool] = []
+    interval = sys.getswitchinterval()
+
+    def dive(depth: int) -> None:
+        if depth:
+            dive(depth - 1)
+        else:
+            gevent.sleep(0)
+
+    def switch(item: int) -> int:
+        gevent.sleep(0)
+        return -item
+
+    def work() -> None:
+        while not stop:
+            dive(5)
+            sorted([1, 2, 3], key=switch)  # the sort is a frame of C
+
+    def churn() -> None:
+        while not stop:
+            living[20:] = [gevent.spawn(dive, 3) for _ in range(10)]
+            gevent.joinall(living[20:])
+
+    def look_on(hub: gevent.hub.Hub) -> None:
+        while not stop:
+            seen.extend(look_at([Named("", one, hub) for one in tuple(living)], [hub]))
+            del seen[:-1000]
+
+    living: list[Any] = [gevent.spawn(work) for _ in range(20)]
+    churning = gevent.spawn(churn)
+    seen: list[GreenletStatus] = []
+    thread = threading.Thread(target=look_on, args=(get_hub(),))
+    sys.setswitchinterval(1e-5)
+    try:
+        thread.start()
+        gevent.sleep(seconds)
+    finally:
+        stop.append(True)
+        sys.setswitchinterval(interval)
+        thread.join()
+    gevent.joinall([*living, churning])
+    assert {"waits", "runs"} <= {one.state for one in seen}
