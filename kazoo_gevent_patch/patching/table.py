@@ -82,6 +82,14 @@ PATCHES: Final = (
         "(kazoo issues 285 and 286). Tells the helper that keeps them the negotiated time-out.",
     ),
     Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler._server_pinger",
+        how="wrap",
+        replacement="search:server_pinger",
+        why="A read-only session asks in its own greenlet, without a limit and in plain text, "
+        "whether another server can write; requests and heartbeats wait for the answer.",
+    ),
+    Patch(
         module="kazoo.client",
         target="KazooClient.__init__",
         how="wrap",

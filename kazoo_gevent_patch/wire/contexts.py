@@ -110,10 +110,10 @@ class _Finished:
     """A context that is complete, for kazoo's code, which is about to set it up once more."""
 
     def __init__(self, context: Context) -> None:
-        vars(self).update(_context=context, wrap_socket=context.wrap_socket)
+        vars(self).update(made=context, wrap_socket=context.wrap_socket)
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._context, name)
+        value = getattr(self.made, name)
         return _do_nothing if callable(value) else value
 
     def __setattr__(self, name: str, value: object) -> None:

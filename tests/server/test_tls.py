@@ -347,8 +347,13 @@ def test_clients_that_connect_again_at_once_leave_the_loop_to_others(
         client.start_async()
     wait_until(lambda: all(client.connected for client in clients), sleep=gevent.sleep)
     lost: list[object] = []
+
+    def note(state: str) -> None:
+        if state == KazooState.SUSPENDED:
+            lost.append(state)
+
     for client in clients:
-        client.add_listener(lambda state: state == KazooState.SUSPENDED and lost.append(state))
+        client.add_listener(note)
     work: list[float] = []
 
     def tick() -> None:
