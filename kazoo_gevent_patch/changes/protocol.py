@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from kazoo.protocol.states import KeeperState
 
@@ -13,6 +14,18 @@ from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.settings import monkey
 from kazoo_gevent_patch.wire.sockets import cooperative
 from kazoo_gevent_patch.wire.wake_channel import WakeReader
+
+log = logging.getLogger("kazoo_gevent_patch")
+
+LONGEST_PATIENCE: Final = 10.0
+"""Seconds that ``stop()`` waits for a reply at most, if the program has not named a longer session
+time-out. The one that was negotiated may be of days."""
+
+HANG_UPS: Final = 3
+"""How often ``stop()`` looks whether to hang up: the client may have been connecting."""
+
+_TIMEOUT: Final = "_kazoo_gevent_patch_timeout"
+"""Where the negotiated session time-out is kept, in seconds."""
 
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
@@ -67,9 +80,35 @@ def connect(
     timeouts = wrapped(*args, **kwargs)
     if _is_on_ours(connection):
         # kazoo keeps the negotiated time-out nowhere; the first is two thirds of it, in ms.
-        timeout = round(timeouts[0] * 1.5) / 1000
+        timeout = vars(connection)[_TIMEOUT] = round(timeouts[0] * 1.5) / 1000
         connection.handler.watch_for_stalls(connection.client, connection._socket, timeout)
     return timeouts
+
+
+def stop(wrapped: Callable[..., bool], connection: Any, args: _Args, kwargs: _Kwargs) -> bool:
+    """``ConnectionHandler.stop``: hangs up if the server does not let the connection end.
+
+    Such as one that sends a reply which has no end. As long as replies come, it waits.
+    """
+    client, waits = connection.client, _waiting(connection)
+    negotiated = vars(connection).get(_TIMEOUT, 0.0)
+    patience = max(client._session_timeout / 1000, min(negotiated, LONGEST_PATIENCE))
+    for _ in range(HANG_UPS if _is_on_ours(connection) else 0):
+        if connection.connection_stopped.wait(patience):
+            break
+        before, waits = waits, _waiting(connection)
+        if waits >= before and connection._socket is not None:
+            log.warning(
+                "The server has completed no reply within %g s of stop(): the connection is "
+                "closed, and the session may last until its time-out",
+                patience,
+            )
+            connection._socket.close()
+    return wrapped(*args, **kwargs)
+
+
+def _waiting(connection: Any) -> int:
+    return len(connection.client._pending) + len(connection.client._queue)
 
 
 def _is_on_ours(connection: Any) -> bool:

@@ -83,6 +83,24 @@ PATCHES: Final = (
     ),
     Patch(
         module="kazoo.protocol.connection",
+        target="ConnectionHandler.stop",
+        how="wrap",
+        replacement="protocol:stop",
+        why="A server that sends a reply without an end keeps stop() waiting for ever.",
+    ),
+    *(
+        Patch(
+            module="kazoo.protocol.serialization",
+            target=f"{request}.deserialize",
+            how="value",
+            replacement="replies:with_path",
+            why="A reply without a path, where there has to be one, leaves the request without "
+            "an outcome for ever.",
+        )
+        for request in ("Create", "Sync")
+    ),
+    Patch(
+        module="kazoo.protocol.connection",
         target="ConnectionHandler._server_pinger",
         how="wrap",
         replacement="search:server_pinger",

@@ -20,7 +20,11 @@ def hostile_client() -> Iterator[Callable[..., KazooClient]]:
 
         def connect(*attacks: Attack, schedule: Schedule = AT_ONCE) -> KazooClient:
             peer = stack.enter_context(ScriptedPeer(schedule, attacks))
-            client = KazooClient(peer.hosts, connection_retry={"max_tries": -1, "delay": 0.001})
+            client = KazooClient(
+                peer.hosts,
+                timeout=schedule.session_timeout,
+                connection_retry={"max_tries": -1, "delay": 0.001},
+            )
             client.peer = peer
             client.start()
             stack.callback(client.close)

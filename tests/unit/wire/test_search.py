@@ -125,6 +125,6 @@ def test_the_search_trusts_whom_the_client_trusts(tmp_path: Path) -> None:
             f"127.0.0.1:{server.server_port}", use_ssl=True, ca=str(authority.certificate)
         )
         with pytest.raises(ssl.SSLCertVerificationError):
-            ConnectAsClient(client)(("127.0.0.1", server.server_port))
+            ConnectAsClient(client)(("127.0.0.1", server.server_port or 0))
     server.stop(timeout=1)
     assert not asked
