@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final
 
 from kazoo.protocol.states import KeeperState
@@ -23,6 +24,12 @@ time-out. The one that was negotiated may be of days."""
 
 HANG_UPS: Final = 3
 """How often ``stop()`` looks whether to hang up: the client may have been connecting."""
+
+SHORTEST_PAUSE: Final = 0.05
+"""Seconds between two heartbeats at least."""
+
+_PINGED: Final = "_kazoo_gevent_patch_pinged"
+"""Where it is kept when the last heartbeat was sent, by the monotonic clock."""
 
 _TIMEOUT: Final = "_kazoo_gevent_patch_timeout"
 """Where the negotiated session time-out is kept, in seconds."""
@@ -105,6 +112,23 @@ def stop(wrapped: Callable[..., bool], connection: Any, args: _Args, kwargs: _Kw
             )
             connection._socket.close()
     return wrapped(*args, **kwargs)
+
+
+def send_ping(wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _Kwargs) -> None:
+    """``ConnectionHandler._send_ping``: on our handler there is a pause between two of them.
+
+    kazoo sends one with each answer to the last, if the session time-out is short enough. A
+    request does not wait for the end of the pause: it does what a heartbeat does.
+    """
+    if _is_on_ours(connection):
+        state = vars(connection)
+        left = state.get(_PINGED, 0.0) + SHORTEST_PAUSE - monotonic()
+        if left > 0:
+            channel = connection._read_sock
+            if connection.client._pending or connection.handler.select([channel], [], [], left)[0]:
+                return
+        state[_PINGED] = monotonic()
+    wrapped(*args, **kwargs)
 
 
 def _waiting(connection: Any) -> int:

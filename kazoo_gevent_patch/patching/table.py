@@ -83,6 +83,13 @@ PATCHES: Final = (
     ),
     Patch(
         module="kazoo.protocol.connection",
+        target="ConnectionHandler._send_ping",
+        how="wrap",
+        replacement="protocol:send_ping",
+        why="With a short session time-out it sends heartbeats without a pause.",
+    ),
+    Patch(
+        module="kazoo.protocol.connection",
         target="ConnectionHandler.stop",
         how="wrap",
         replacement="protocol:stop",
