@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kazoo.protocol.states import KeeperState
 
-from kazoo_gevent_patch.changes import requests, succession
+from kazoo_gevent_patch.changes import replies, requests, succession
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.settings import monkey
 from kazoo_gevent_patch.wire.sockets import cooperative
@@ -88,6 +88,7 @@ def connect(
     if _is_on_ours(connection):
         # kazoo keeps the negotiated time-out nowhere; the first is two thirds of it, in ms.
         timeout = vars(connection)[_TIMEOUT] = round(timeouts[0] * 1.5) / 1000
+        replies.look_out_for_large_ones(connection)
         connection.handler.watch_for_stalls(connection.client, connection._socket, timeout)
     return timeouts
 
