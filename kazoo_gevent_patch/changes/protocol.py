@@ -46,6 +46,8 @@ def start(wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _K
     """
     if _is_on_ours(connection):
         monkey.warn_if_unpatched()
+        if isinstance(connection.logger, logging.Logger):  # the caller's may be anything
+            connection.logger.addFilter(replies.hide_request)
         # A greenlet that has ended is false; stop() only forgets one that it joined.
         if not connection._connection_routine:
             _take_requests(connection)

@@ -11,19 +11,23 @@ then a method for this one reply is put into the instance's dictionary.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
+from gevent import getcurrent
 from kazoo.exceptions import ConnectionDropped, MarshallingError
 from kazoo.protocol.serialization import GetChildren, GetChildren2, int_struct, read_string
 
+from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.wire.connection import Connection
 
 AT_ONCE: Final = 256
 """So many names are read between two looks at the clock."""
 
 
+_UNREADABLE: Final = "Exception raised during deserialization of request: %s"
 _Read = Callable[[Any, int], Any]
 
 
@@ -41,6 +45,17 @@ def with_path(_: object, request: Any) -> classmethod[Any, Any, Any]:
         return path
 
     return classmethod(deserialize)
+
+
+def hide_request(record: logging.LogRecord) -> bool:
+    """Leave the kind of the request in kazoo's record of a reply that cannot be read.
+
+    The request itself tells the password of the session, the digest of an ACL, or a node's data.
+    This is a filter for a connection's logger; records of other handlers' clients stay as they are.
+    """
+    if record.msg == _UNREADABLE and isinstance(getcurrent(), HandlerGreenlet):
+        record.args = tuple(type(request).__name__ for request in record.args or ())
+    return True
 
 
 def look_out_for_large_ones(connection: Any) -> None:

@@ -123,8 +123,26 @@ CONTRACT: Final = (
     Need(
         "kazoo.handlers.utils:create_tcp_connection",
         Kind.uses,
-        "ssl",
-        "Runs with gevent's module in the place of this global one.",
+        "ssl SSLContext wrap_socket",
+        "Runs with gevent's module in the place of this global one, and with a context that is kept.",
+    ),
+    Need(
+        "kazoo.protocol.connection:ConnectionHandler._read_response",
+        Kind.begins,
+        "self header buffer offset",
+        "For a reply that is large, another one stands in the instance's dictionary.",
+    ),
+    Need(
+        "kazoo.protocol.serialization:",
+        Kind.has,
+        "int_struct read_string",
+        "The names of very many children are read in slices.",
+    ),
+    Need(
+        "kazoo.protocol.connection:RWPinger",
+        Kind.sets,
+        "connection",
+        "The search for a server that can write connects as the client does.",
     ),
     *(
         Need(
