@@ -124,7 +124,7 @@ CONTRACT: Final = (
         "kazoo.handlers.utils:create_tcp_connection",
         Kind.uses,
         "ssl SSLContext wrap_socket",
-        "Runs with gevent's module in the place of this global one, and with a context that is kept.",
+        "Runs with gevent's module in the place of this global one, and with a kept context.",
     ),
     Need(
         "kazoo.protocol.connection:ConnectionHandler._read_response",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import gevent
 import pytest
@@ -26,10 +27,11 @@ def test_the_record_names_the_kind_of_the_request_only(
 ) -> None:
     """Neither a node's data nor the digest of an ACL is in it, nor is the traceback missing."""
     acl = make_digest_acl("alice", "wonderland", all=True)
-    for request_async, kind in (
-        (lambda client: client.set_async("/node", b"secret"), "SetData"),
-        (lambda client: client.create_async("/node", b"secret", acl=[acl]), "Create"),
-    ):
+    requests: dict[str, Callable[[KazooClient], Any]] = {
+        "SetData": lambda client: client.set_async("/node", b"secret"),
+        "Create": lambda client: client.create_async("/node", b"secret", acl=[acl]),
+    }
+    for kind, request_async in requests.items():
         client = hostile_client(Attack(1, "noise within", noise=HEADER))
         with pytest.raises(struct.error):
             request_async(client).get(timeout=20)
