@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
@@ -18,12 +19,13 @@ def hostile_client() -> Iterator[Callable[..., KazooClient]]:
     """Give a function that connects a client to a peer with a schedule and attacks."""
     with patched(), ExitStack() as stack:
 
-        def connect(*attacks: Attack, schedule: Schedule = AT_ONCE) -> KazooClient:
+        def connect(*attacks: Attack, schedule: Schedule = AT_ONCE, **options: Any) -> KazooClient:
             peer = stack.enter_context(ScriptedPeer(schedule, attacks))
             client = KazooClient(
                 peer.hosts,
                 timeout=schedule.session_timeout,
                 connection_retry={"max_tries": -1, "delay": 0.001},
+                **options,
             )
             client.peer = peer
             client.start()

@@ -13,9 +13,11 @@ import gevent
 import gevent.ssl
 import pytest
 from gevent.server import StreamServer
+from kazoo.client import KazooClient
 from kazoo.handlers import utils
 
-from kazoo_gevent_patch import SequentialGeventHandler
+from kazoo_gevent_patch import SequentialGeventHandler, patched
+from kazoo_gevent_patch.patching.versions import compares_host_names
 from kazoo_gevent_patch.wire import contexts as module
 from kazoo_gevent_patch.wire.contexts import Context, Contexts
 from tests.zookeeper.tls import Authority
@@ -368,3 +370,12 @@ def test_the_systems_directories_are_looked_at_once_a_while(
     assert module._state({}) == state
     assert looks == [str(tmp_path)]
     assert str(tmp_path / "0a1b2c3d.0") in state
+
+
+def test_the_defaults_of_tls_are_kazoos() -> None:
+    """Off, verified if it is on, and host names are not compared."""
+    with patched():
+        client = KazooClient()
+    assert (client.use_ssl, client.verify_certs) == (False, True)
+    if compares_host_names():
+        assert client.check_hostname is False

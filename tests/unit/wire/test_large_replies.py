@@ -10,7 +10,7 @@ import gevent
 import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionLoss
-from kazoo.protocol.serialization import GetChildren
+from kazoo.protocol.serialization import GetACL, GetChildren
 
 from tests.support import wait_until
 from tests.unit.wire.attacks import Attack
@@ -111,3 +111,21 @@ def test_a_connection_that_is_closed_meanwhile_fails_the_request(hostile_client:
     client._connection._socket.close()
     with pytest.raises(ConnectionLoss):
         result.get(timeout=20)
+
+
+def test_an_access_list_is_read_in_one_go(hostile_client: Connect) -> None:
+    """As by kazoo alone: the event loop stands still meanwhile, which the threat notes say."""
+    entry = struct.pack("!ii", 31, 5) + b"world" + struct.pack("!i", 6) + b"anyone"
+    body = struct.pack("!i", MANY // 8) + entry * (MANY // 8) + STAT
+    began = time.thread_time()
+    expected = GetACL.deserialize(body, 0)
+    at_once = time.thread_time() - began
+    client = hostile_client(answer(body))
+    result = client.get_acls_async("/")
+    seconds: list[float] = []
+    ticker = gevent.spawn(longest_work, seconds)
+    assert result.get(timeout=60) == expected
+    ticks = len(seconds)
+    wait_until(lambda: len(seconds) > ticks, sleep=gevent.sleep)
+    ticker.kill()
+    assert max(seconds) > at_once / 2

@@ -67,3 +67,15 @@ def test_other_records_stay_as_they_are() -> None:
         assert record.getMessage() == text % (request,)
     record = logging.LogRecord("any", logging.ERROR, "file", 1, MESSAGE, None, None)
     assert hide_request(record)
+
+
+def test_a_logger_of_another_kind_is_left_alone(
+    hostile_client: Callable[..., KazooClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It takes no filter, so it gets kazoo's record as it is."""
+    logger = logging.LoggerAdapter(logging.getLogger("of this test"), {})
+    client = hostile_client(Attack(1, "noise within", noise=HEADER), logger=logger)
+    with pytest.raises(struct.error):
+        client.set("/node", b"data of the node")
+    assert f"{MESSAGE}SetData(" in caplog.text
+    assert "data of the node" in caplog.text
