@@ -123,13 +123,13 @@ CONTRACT: Final = (
     Need(
         "kazoo.handlers.utils:create_tcp_connection",
         Kind.uses,
-        "ssl SSLContext wrap_socket",
+        "ssl",
         "Runs with gevent's module in the place of this global one, and with a kept context.",
     ),
     Need(
-        "kazoo.protocol.connection:ConnectionHandler._read_response",
-        Kind.begins,
-        "self header buffer offset",
+        "kazoo.protocol.connection:ConnectionHandler",
+        Kind.has,
+        "_read_response",
         "For a reply that is large, another one stands in the instance's dictionary.",
     ),
     Need(
