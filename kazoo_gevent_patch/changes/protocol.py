@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from kazoo.protocol.states import KeeperState
 
-from kazoo_gevent_patch.changes import requests, succession
+from kazoo_gevent_patch.changes import replies, requests, succession
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.settings import monkey
 from kazoo_gevent_patch.wire.sockets import cooperative
 from kazoo_gevent_patch.wire.wake_channel import WakeReader
+
+log = logging.getLogger("kazoo_gevent_patch")
+
+LONGEST_PATIENCE: Final = 10.0
+"""Seconds that ``stop()`` waits for a reply at most, if the program has not named a longer session
+time-out. The one that was negotiated may be of days."""
+
+HANG_UPS: Final = 3
+"""How often ``stop()`` looks whether to hang up: the client may have been connecting."""
+
+SHORTEST_PAUSE: Final = 0.05
+"""Seconds between two heartbeats at least."""
+
+_PINGED: Final = "_kazoo_gevent_patch_pinged"
+"""Where it is kept when the last heartbeat was sent, by the monotonic clock."""
+
+_TIMEOUT: Final = "_kazoo_gevent_patch_timeout"
+"""Where the negotiated session time-out is kept, in seconds."""
 
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
@@ -26,6 +46,8 @@ def start(wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _K
     """
     if _is_on_ours(connection):
         monkey.warn_if_unpatched()
+        if isinstance(connection.logger, logging.Logger):  # the caller's may be anything
+            connection.logger.addFilter(replies.hide_request)
         # A greenlet that has ended is false; stop() only forgets one that it joined.
         if not connection._connection_routine:
             _take_requests(connection)
@@ -67,9 +89,53 @@ def connect(
     timeouts = wrapped(*args, **kwargs)
     if _is_on_ours(connection):
         # kazoo keeps the negotiated time-out nowhere; the first is two thirds of it, in ms.
-        timeout = round(timeouts[0] * 1.5) / 1000
+        timeout = vars(connection)[_TIMEOUT] = round(timeouts[0] * 1.5) / 1000
+        replies.look_out_for_large_ones(connection)
         connection.handler.watch_for_stalls(connection.client, connection._socket, timeout)
     return timeouts
+
+
+def stop(wrapped: Callable[..., bool], connection: Any, args: _Args, kwargs: _Kwargs) -> bool:
+    """``ConnectionHandler.stop``: hangs up if the server does not let the connection end.
+
+    Such as one that sends a reply which has no end. As long as replies come, it waits.
+    """
+    client, waits = connection.client, _waiting(connection)
+    negotiated = vars(connection).get(_TIMEOUT, 0.0)
+    patience = max(client._session_timeout / 1000, min(negotiated, LONGEST_PATIENCE))
+    for _ in range(HANG_UPS if _is_on_ours(connection) else 0):
+        if connection.connection_stopped.wait(patience):
+            break
+        before, waits = waits, _waiting(connection)
+        if waits >= before and connection._socket is not None:
+            log.warning(
+                "The server has completed no reply within %g s of stop(): the connection is "
+                "closed, and the session may last until its time-out",
+                patience,
+            )
+            connection._socket.close()
+    return wrapped(*args, **kwargs)
+
+
+def send_ping(wrapped: Callable[..., None], connection: Any, args: _Args, kwargs: _Kwargs) -> None:
+    """``ConnectionHandler._send_ping``: on our handler there is a pause between two of them.
+
+    kazoo sends one with each answer to the last, if the session time-out is short enough. A
+    request does not wait for the end of the pause: it does what a heartbeat does.
+    """
+    if _is_on_ours(connection):
+        state = vars(connection)
+        left = state.get(_PINGED, 0.0) + SHORTEST_PAUSE - monotonic()
+        if left > 0:
+            channel = connection._read_sock
+            if connection.client._pending or connection.handler.select([channel], [], [], left)[0]:
+                return
+        state[_PINGED] = monotonic()
+    wrapped(*args, **kwargs)
+
+
+def _waiting(connection: Any) -> int:
+    return len(connection.client._pending) + len(connection.client._queue)
 
 
 def _is_on_ours(connection: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from socket import getdefaulttimeout
 from time import monotonic
 from typing import Any, Final
 
@@ -41,7 +42,7 @@ FLOOD: Final = 256
 """So many requests may wait to be sent before code that issues more gives way in time."""
 
 PING_TIMEOUT: Final = 2.0
-"""Seconds that a read-only session waits for a server to say whether it can write."""
+"""Seconds for each step of asking a server whether it can write: connecting, and the answer."""
 
 
 class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: ignore[misc]
@@ -269,12 +270,11 @@ class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: 
     def create_connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Connect to a server; the arguments and errors are those of kazoo's handlers."""
         hub_bound_to_thread()  # client.command(), which comes here too, may be the first call
-        sock = create_connection(*args, **kwargs)
-        if sock.gettimeout() is None:
+        if len(args) < 2 and kwargs.get("timeout") is None and getdefaulttimeout() is None:  # noqa: PLR2004
             # kazoo's search for a read/write server passes no time-out (RWPinger), and a server
-            # that says nothing would hold up the session for ever.
-            sock.settimeout(PING_TIMEOUT)
-        return Connection(sock, self._requests)
+            # that says nothing, or drops packets, would hold up the session for ever.
+            kwargs["timeout"] = PING_TIMEOUT
+        return Connection(create_connection(*args, **kwargs), self._requests)
 
     def create_socket_pair(self) -> tuple[WakeReader, WakeWriter]:
         """Return the pair through which callers wake the connection greenlet."""

@@ -14,7 +14,7 @@ from kazoo_gevent_patch.loop import forks
 from kazoo_gevent_patch.settings.environment import STALLS
 from kazoo_gevent_patch.settings.options import keep_choice
 from kazoo_gevent_patch.stalls import watch as stalls
-from kazoo_gevent_patch.stalls.judge import TOLERATED, WatchedClient
+from kazoo_gevent_patch.stalls.judge import WatchedClient, tolerated
 from kazoo_gevent_patch.stalls.watch import LoopWatch
 from kazoo_gevent_patch.wire.connection import Connection
 
@@ -50,7 +50,7 @@ class Session:
 
         Called by the helper thread. Returns in how many seconds it is to be called again.
         """
-        interval = self._client.timeout * TOLERATED
+        interval = tolerated(self._client.timeout)
         now = stalls.clock()
         late = now - self._loop.judge.due
         left = max(interval - late, self._next - now)
@@ -108,7 +108,7 @@ def keep(client: WatchedClient, connection: Any, timeout: float) -> Callable[[],
     session = None
     if is_kept:
         session = Session(client, connection, loop)
-        helper.add(session, timeout * TOLERATED)
+        helper.add(session, tolerated(timeout))
 
     def end() -> None:
         loop.remove(client)

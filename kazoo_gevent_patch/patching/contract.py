@@ -131,7 +131,25 @@ CONTRACT: Final = (
         "kazoo.handlers.utils:create_tcp_connection",
         Kind.uses,
         "ssl",
-        "Runs with gevent's module in the place of this global one.",
+        "Runs with gevent's module in the place of this global one, and with a kept context.",
+    ),
+    Need(
+        "kazoo.protocol.connection:ConnectionHandler",
+        Kind.has,
+        "_read_response",
+        "For a reply that is large, another one stands in the instance's dictionary.",
+    ),
+    Need(
+        "kazoo.protocol.serialization:",
+        Kind.has,
+        "int_struct read_string",
+        "The names of very many children are read in slices.",
+    ),
+    Need(
+        "kazoo.protocol.connection:RWPinger",
+        Kind.sets,
+        "connection",
+        "The search for a server that can write connects as the client does.",
     ),
     *(
         Need(

@@ -82,6 +82,39 @@ PATCHES: Final = (
         "(kazoo issues 285 and 286). Tells the helper that keeps them the negotiated time-out.",
     ),
     Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler._send_ping",
+        how="wrap",
+        replacement="protocol:send_ping",
+        why="With a short session time-out it sends heartbeats without a pause.",
+    ),
+    Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler.stop",
+        how="wrap",
+        replacement="protocol:stop",
+        why="A server that sends a reply without an end keeps stop() waiting for ever.",
+    ),
+    *(
+        Patch(
+            module="kazoo.protocol.serialization",
+            target=f"{request}.deserialize",
+            how="value",
+            replacement="replies:with_path",
+            why="A reply without a path, where there has to be one, leaves the request without "
+            "an outcome for ever.",
+        )
+        for request in ("Create", "Sync")
+    ),
+    Patch(
+        module="kazoo.protocol.connection",
+        target="ConnectionHandler._server_pinger",
+        how="wrap",
+        replacement="search:server_pinger",
+        why="A read-only session asks in its own greenlet, without a limit and in plain text, "
+        "whether another server can write; requests and heartbeats wait for the answer.",
+    ),
+    Patch(
         module="kazoo.client",
         target="KazooClient.__init__",
         how="wrap",

@@ -23,6 +23,9 @@ TOLERATED: Final = 1 / 3
 """The part of the session time-out that the loop may stand still without a warning. That is
 also how often kazoo sends a heartbeat."""
 
+SHORTEST_STALL: Final = 0.05
+"""Seconds that the loop may stand still without a warning, however short a session time-out is."""
+
 PRECISION: Final = 1 / 30
 """The part of the shortest session time-out that lies between two looks at the clock. A stall
 is found to be shorter than it was by up to this."""
@@ -39,6 +42,11 @@ the connection greenlet finds a closed connection as soon as the loop runs."""
 
 LONGEST_HOLD: Final = 5.0
 """Seconds that a warning is held at most, to tell whether a session was lost."""
+
+
+def tolerated(timeout: float) -> float:
+    """Return for how many seconds the loop may stand still, by a session's time-out in seconds."""
+    return max(timeout * TOLERATED, SHORTEST_STALL)
 
 
 class WatchedClient:
@@ -156,6 +164,8 @@ class Judge:
         self._warns = warns
         self._clients: WeakSet[WatchedClient] = WeakSet()
         self._shortest = float("inf")
+        self._has_left = False
+        """Whether the client with the shortest time-out may have left."""
         self.due = float("inf")
         """When, by the clock, it has to be called again."""
         self._held: list[Stall] = []
@@ -172,7 +182,8 @@ class Judge:
 
     def add(self, client: WatchedClient) -> None:
         """Watch for stalls that endanger the client's session."""
-        self.tick()
+        self._look()
+        self._has_left = self._has_left or client in self._clients  # on an earlier session
         self._clients.add(client)
         self._shortest = min(self._shortest, client.timeout)
         self.due = self._clock() + self.period
@@ -180,20 +191,25 @@ class Judge:
     def remove(self, client: WatchedClient) -> None:
         """Watch no longer for the client; report what is held before it is stopped."""
         self._clients.discard(client)
-        if not self._clients:
-            self._shortest = float("inf")
+        self._has_left = True
         self._report(at_once=True)
 
     def note(self, callback: Callable[..., object], seconds: float) -> None:
         """Say that a callback has just run for so long without letting the loop run."""
-        if seconds > self._shortest * TOLERATED:
+        if seconds > tolerated(self._shortest):
             self._blocked = describe(callback), seconds
 
     def tick(self) -> None:
         """Look at the clock: warn of a stall, and say when the next look is due."""
+        if self._has_left:  # found out here, once a while: there may be thousands of clients
+            self._has_left = False
+            self._shortest = min((c.timeout for c in self._clients), default=float("inf"))
+        self._look()
+
+    def _look(self) -> None:
         now = self._clock()
         late = now - self.due
-        if late > self._shortest * TOLERATED:
+        if late > tolerated(self._shortest):
             self._hold(late, now)
         self._blocked = None
         if self._held:
@@ -201,7 +217,7 @@ class Judge:
         self.due = now + self.period
 
     def _hold(self, late: float, now: float) -> None:
-        starved = [client for client in self._clients if late > client.timeout * TOLERATED]
+        starved = [client for client in self._clients if late > tolerated(client.timeout)]
         for client in starved:
             client.stalls += 1
         endangered = [client for client in starved if now >= client.silent_until]

@@ -57,11 +57,7 @@ class LoopWatch:
         """Watch for stalls that endanger the client's session; in the hub's thread."""
         self.judge.add(client)
         if self._timer is None or self.judge.period < self._period:
-            self._stop()
-            self._period = self.judge.period
-            loop: Any = self.hub.loop
-            self._timer = loop.timer(self._period, self._period, ref=False)
-            self._timer.start(self._tick)
+            self._start()
 
     def remove(self, client: WatchedClient) -> None:
         """Watch no longer for the client; from any thread."""
@@ -83,6 +79,13 @@ class LoopWatch:
         if not self.judge.is_used():
             self._stop()
 
+    def _start(self) -> None:
+        self._stop()
+        self._period = self.judge.period
+        loop: Any = self.hub.loop
+        self._timer = loop.timer(self._period, self._period, ref=False)
+        self._timer.start(self._tick)
+
     def _stop(self) -> None:
         timer, self._timer = self._timer, None
         loop: Any = self.hub.loop
@@ -97,7 +100,10 @@ class LoopWatch:
             self._stop()  # the parent's, or of clients that are gone
         else:
             self.judge.tick()
-            self._timer.again(self._tick)
+            if self.judge.period == self._period:
+                self._timer.again(self._tick)
+            else:
+                self._start()  # the session with the shortest time-out has ended
 
 
 # One watch for each native thread, and none of gevent's: a hub belongs to a thread.

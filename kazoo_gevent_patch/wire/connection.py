@@ -93,6 +93,8 @@ class Connection:
         """What waits to be sent."""
         self._untold = 0
         """How much of a large message the caller takes for not yet sent."""
+        self.on_large: Callable[[], object] | None = None
+        """What is called when the rest of a reply is larger than one read."""
         self.full = False
         """Whether it may be that ``send`` has no room; ``writable`` finds out."""
         self._buffers_writes = False
@@ -160,6 +162,8 @@ class Connection:
 
     def _receive(self, size: int, flags: int) -> bytes:
         if flags or size >= READ_SIZE:
+            if self.on_large is not None:
+                self.on_large()
             received: bytes = self._sock.recv(min(size, LARGEST_READ), flags)
             # A few bytes in what was allocated for many keep a page of memory each: copied, a
             # reply of 2 GiB that comes in small pieces takes what it is long.

@@ -14,35 +14,10 @@ from typing import Any, Final
 
 import gevent.socket
 import gevent.ssl
-from gevent import Timeout
 from gevent.monkey import get_original
 from kazoo.handlers import utils
 
-
-class _SSLSocket(gevent.ssl.SSLSocket):
-    """A TLS connection whose handshake as a whole keeps to the time-out, as in ``ssl``.
-
-    gevent begins anew with each wait, so a peer that sends a byte now and then would make
-    the handshake last for ever.
-    """
-
-    def do_handshake(self, block: bool = False) -> None:
-        with Timeout(self.gettimeout(), TimeoutError("The handshake operation timed out")):
-            super().do_handshake()
-
-
-class _SSLContext(gevent.ssl.SSLContext):
-    """A context that takes host names outside ASCII, as the one of ``ssl`` does."""
-
-    sslsocket_class = _SSLSocket
-
-    # kazoo passes all but the socket by name.
-    def wrap_socket(  # type: ignore[override]
-        self, sock: Any, *, server_hostname: Any = None, **options: Any
-    ) -> Any:
-        if isinstance(server_hostname, str):
-            server_hostname = server_hostname.encode("idna").decode("ascii")
-        return super().wrap_socket(sock, server_hostname=server_hostname, **options)
+from kazoo_gevent_patch.wire.contexts import contexts
 
 
 def _programs(name: str) -> Callable[..., Any] | None:
@@ -94,7 +69,6 @@ def _with_globals(function: Callable[..., Any], **names: Any) -> Callable[..., A
     return twin
 
 
-_ssl: Final = SimpleNamespace(**{**vars(gevent.ssl), "SSLContext": _SSLContext})
 _connect: Final = _with_globals(gevent.socket.create_connection, getaddrinfo=_getaddrinfo)
 
 
@@ -114,9 +88,16 @@ _socket: Final = SimpleNamespace(
 
 def cooperative(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return one of kazoo's functions as it would be in a module that had imported gevent's."""
-    return _with_globals(function, socket=_socket, ssl=_ssl)
+    return _with_globals(function, socket=_socket)
 
 
-def create_connection(*args: Any, **kwargs: Any) -> Any:
+def create_connection(address: Any, *args: Any, **kwargs: Any) -> Any:
     """Connect to a server as kazoo's ``create_tcp_connection`` does, with its errors."""
-    return cooperative(utils.create_tcp_connection)(_socket, *args, **kwargs)
+    function = utils.create_tcp_connection
+    connect = cooperative(function)
+    if args or kwargs.get("use_ssl"):
+        # kazoo passes all but the address by name.
+        factory = contexts.factory(function, {} if args else kwargs)
+        ssl = SimpleNamespace(**{**vars(gevent.ssl), "SSLContext": factory})
+        connect = _with_globals(connect, ssl=ssl)
+    return connect(_socket, address, *args, **kwargs)

@@ -328,3 +328,33 @@ def test_callbacks_are_described_by_the_function_that_the_program_passed() -> No
     assert describe(Recipe().watcher) == f"{__name__}.Recipe.watcher"
     assert describe([].append) == "None.list.append"
     assert describe(Stopped()) == f"{__name__}.Stopped"
+
+
+def test_the_shortest_time_out_counts_for_as_long_as_its_session(loop: Loop) -> None:
+    """When it has ended, the look at the clock is as rare as the other sessions allow."""
+    loop.watch("long", timeout=30.0)
+    period = loop.judge.period
+    loop.watch("short", timeout=0.001)
+    assert loop.judge.period < period
+    loop.judge.remove(loop.watched.pop())
+    loop.run(1)
+    assert loop.judge.period == period
+    loop.watched[0].begin(3.0)  # a session of another length
+    loop.judge.add(loop.watched[0])
+    assert loop.judge.period == period / 10
+    loop.watched[0].begin(30.0)
+    loop.judge.add(loop.watched[0])
+    loop.run(1)
+    assert loop.judge.period == period
+
+
+def test_no_pause_is_too_short_to_be_none(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    """However short a session time-out is, what any program does now and then is no stall."""
+    loop.watch(timeout=0.001)
+    for late in (0.001, 0.01, 0.04):
+        loop.stall(late)
+    loop.run(LONGEST_HOLD + 1)
+    assert warnings(caplog) == []
+    loop.stall(0.06)
+    loop.run(LONGEST_HOLD + 1)
+    assert "stood still for 0.06 s" in warnings(caplog)[0]

@@ -33,9 +33,11 @@ class OnOurs:
     def __init__(self) -> None:
         self.ends: list[Callable[[], object]] = []
 
-    def watch(self) -> None:
+    def watch(self, timeout: float = TIMEOUT) -> stalls.LoopWatch:
         client = WatchedClient(KazooClient(handler=SequentialGeventHandler()))
-        self.ends.append(partial(stalls.watch(client, TIMEOUT).remove, client))
+        loop_watch = stalls.watch(client, timeout)
+        self.ends.append(partial(loop_watch.remove, client))
+        return loop_watch
 
     def unwatch(self) -> None:
         while self.ends:
@@ -65,6 +67,19 @@ def test_five_hundred_clients_cost_one_timer(clients: OnOurs) -> None:
     assert timers() == 1
     clients.unwatch()
     assert timers() == 0
+
+
+def test_the_timer_slows_down_when_a_short_session_has_ended(clients: OnOurs) -> None:
+    """It is as slow as if there had been none, as long as another client lives."""
+    clients.watch(timeout=30.0)
+    loop_watch = clients.watch(timeout=0.001)
+    assert loop_watch.judge.period < 0.1
+    clients.ends.pop()()
+    wait_until(lambda: loop_watch.judge.period == 1.0, sleep=gevent.sleep)
+    before = loop_watch.judge.due
+    gevent.sleep(0.3)
+    assert loop_watch.judge.due == before
+    wait_until(lambda: loop_watch.judge.due > before, sleep=gevent.sleep)
 
 
 def test_the_timer_does_not_keep_the_loop_running(clients: OnOurs) -> None:

@@ -10,7 +10,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 
 import gevent.pool
@@ -38,7 +37,7 @@ from tests.unit.wire.attacks import (
     from_seed,
 )
 from tests.unit.wire.hostile_sessions import SESSION_TIMEOUT, our_tracebacks, play
-from tests.unit.wire.scripted_peer import AT_ONCE, Schedule, ScriptedPeer
+from tests.unit.wire.scripted_peer import AT_ONCE
 
 CASES = int(os.environ.get("HOSTILE_CASES", "10000"))
 """How many seeds the long test tries; set HOSTILE_CASES in the environment for more."""
@@ -143,24 +142,6 @@ def test_requests_end_as_on_kazoos_default_handler() -> None:
         for attack, fate, other in zip(FIRST_REPLIES, seen, expected, strict=True)
         if fate != other
     ] == []
-
-
-@pytest.fixture
-def hostile_client() -> Iterator[Callable[..., KazooClient]]:
-    """Give a function that connects a client to a peer with a schedule and attacks."""
-    with patched(), ExitStack() as stack:
-
-        def connect(*attacks: Attack, schedule: Schedule = AT_ONCE) -> KazooClient:
-            peer = stack.enter_context(ScriptedPeer(schedule, attacks))
-            client = KazooClient(peer.hosts, connection_retry={"max_tries": -1, "delay": 0.001})
-            client.peer = peer
-            client.start()
-            stack.callback(client.close)
-            stack.callback(client.stop)
-            stack.callback(peer.hang_up)  # else stop() waits for what a silent peer never says
-            return client
-
-        yield connect
 
 
 def test_an_error_code_that_kazoo_does_not_know_ends_its_request_only(
