@@ -30,11 +30,11 @@ _ROUNDS: Final = {False: 7, True: 2}
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tests/benchmarks/run.sh",
-        description="Measures clients of ZooKeeper against each other. A full run takes a "
-        "quarter of an hour and writes docs/benchmarks.json and .png; others write to build/.",
+        description="Measures clients of ZooKeeper against each other. A full run takes "
+        "half an hour and writes docs/benchmarks.json and .png; others write to build/.",
     )
     names = [workload.name for workload in WORKLOADS]
-    parser.add_argument("--quick", action="store_true", help="at most 60 s, less to be trusted")
+    parser.add_argument("--quick", action="store_true", help="at most 90 s, less to be trusted")
     parser.add_argument("--rounds", type=int, metavar="N", help="7, or 2 with --quick")
     parser.add_argument(
         "--only",

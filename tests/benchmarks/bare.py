@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-_GET, _SET, _CLOSE = 4, 5, -11
+_CREATE, _GET, _SET, _CLOSE = 1, 4, 5, -11
 _ANY_VERSION: Final = b"\xff\xff\xff\xff"
 _NO_WATCH: Final = b"\0"
+_ALL_PERMISSIONS, _PERSISTENT = 31, 0
+_CREATES_IN_FLIGHT: Final = 1_000
 
 _CLOSED: Final = "the server closed the connection"
 
@@ -83,14 +85,26 @@ class BareClient:
 
     def set_many(self, path: str, data: bytes, count: int) -> list[Stat]:
         """Write a node as often as asked, with all requests in flight at once."""
+        return self.set_each([path] * count, data)
+
+    def set_each(self, paths: Sequence[str], data: bytes) -> list[Stat]:
+        """Give several nodes the same data, with all requests in flight at once."""
+        self._send(part for path in paths for part in self._parts_of_a_set(path, data))
+        return [self._stat(self._answer()) for _ in paths]
+
+    def create_many(self, paths: Sequence[str], data: bytes) -> None:
+        """Create nodes with the same data, each parent before its children."""
+        for first in range(0, len(paths), _CREATES_IN_FLIGHT):
+            some = paths[first : first + _CREATES_IN_FLIGHT]
+            bodies = (_buffer(path.encode()) + _buffer(data) + _OPEN_TO_ALL for path in some)
+            self._send(self._begin(_CREATE, len(body)) + body for body in bodies)
+            for _ in some:
+                self._check(self._answer())
+
+    def _parts_of_a_set(self, path: str, data: bytes) -> tuple[bytes, bytes, bytes]:
         head = _buffer(path.encode()) + _LENGTH.pack(len(data))
         length = len(head) + len(data) + len(_ANY_VERSION)
-        self._send(
-            part
-            for _ in range(count)
-            for part in (self._begin(_SET, length) + head, data, _ANY_VERSION)
-        )
-        return [self._stat(self._answer()) for _ in range(count)]
+        return self._begin(_SET, length) + head, data, _ANY_VERSION
 
     def _begin(self, operation: int, length: int) -> bytes:
         self._xid += 1
@@ -160,3 +174,15 @@ class BareClient:
 
 def _buffer(data: bytes) -> bytes:
     return _LENGTH.pack(len(data)) + data
+
+
+_OPEN_TO_ALL: Final = b"".join(
+    (
+        _LENGTH.pack(1),
+        _LENGTH.pack(_ALL_PERMISSIONS),
+        _buffer(b"world"),
+        _buffer(b"anyone"),
+        _LENGTH.pack(_PERSISTENT),
+    )
+)
+"""The access list and the flags of a node that is created."""

@@ -22,8 +22,10 @@ _STOPPERS: Final = 20
 class Fleet:
     """Clients that are connected at the same time."""
 
-    def __init__(self, hosts: str, size: int, spawn: Callable[..., Any]) -> None:
-        self._clients = [KazooClient(hosts, timeout=SESSION_TIMEOUT) for _ in range(size)]
+    def __init__(self, hosts: str, size: int, spawn: Callable[..., Any], **options: Any) -> None:
+        self._clients = [
+            KazooClient(hosts, timeout=SESSION_TIMEOUT, **options) for _ in range(size)
+        ]
         self._spawn = spawn
         self._changed: list[object] = []
 
@@ -38,6 +40,10 @@ class Fleet:
             if not client.connected:
                 raise TimeoutError(f"a client has not connected in {_CONNECT_TIMEOUT:g} s")
             client.add_listener(self._changed.append)
+
+    def is_connected(self) -> bool:
+        """Return whether all are connected now."""
+        return all(client.connected for client in self._clients)
 
     def kept(self) -> float:
         """Return which part of the clients has been connected without a break."""

@@ -36,6 +36,11 @@ def resident_kib() -> float:
     return _status("VmRSS")
 
 
+def peak_kib() -> float:
+    """Return the most resident memory that the kernel has noted of this process."""
+    return _status("VmHWM")
+
+
 def native_threads() -> float:
     """Return how many native threads this process has."""
     return _status("Threads")

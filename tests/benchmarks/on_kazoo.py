@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any, Final
 
 from tests.benchmarks import fairness, fleet, growth
+from tests.benchmarks.growing import callbacks, clients, crowds, herds, trees
+from tests.benchmarks.growing.sizes import growing
 from tests.benchmarks.jobs import DATA, GETTERS, IN_FLIGHT, LARGE_DATA, Job, batches
 from tests.benchmarks.kazoo_clients import started
 from tests.benchmarks.measuring import Metrics, Stopwatch
@@ -90,4 +92,18 @@ WORK: Final[Mapping[str, Callable[[Job], Metrics]]] = {
     "fleet": fleet.resources,
     "hold": fleet.hold,
     "build": fleet.build,
+    "tree cache": growing(trees.tree_cache),
+    "watches set again": growing(trees.watches),
+    "data watches": growing(trees.data_watches),
+    "children": growing(trees.children),
+    "connecting": growing(clients.connecting),
+    "life cycles": growing(clients.life_cycles),
+    "lock": growing(herds.lock),
+    "locking queue": growing(herds.locking_queue),
+    "partitioner": growing(herds.partitioner, warms_up=False),
+    "callbacks": growing(callbacks.results),
+    "paced watches": growing(callbacks.paced_watches),
+    "sharing": growing(crowds.sharing),
+    "storm": clients.storm,
+    "idle": growing(clients.idle, ticks=False, warms_up=False),
 }

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.benchmarks.contenders import CONTENDERS
+from tests.benchmarks.kinds import Metric, Workload
 from tests.benchmarks.results import Results, Summary, Verdict
 from tests.benchmarks.targets import Target
-from tests.benchmarks.workloads import WORKLOADS, Metric, Workload
+from tests.benchmarks.workloads import WORKLOADS
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,17 @@ def _measurement_lines(results: Results) -> Iterator[str]:
         if any(cells for _, cells in rows):
             yield f"\n{workload.title}"
             yield from (f"  {name:15} {cells}" for name, cells in rows if cells)
+            yield from _series_lines(results, workload)
+
+
+def _series_lines(results: Results, workload: Workload) -> Iterator[str]:
+    """Tell what a unit costs at each size, if there are several."""
+    for name in workload.contenders:
+        series = results.series(workload.name, name, "cpu")
+        if series:
+            sizes = ", ".join(f"{size:,}" for size in series)
+            costs = ", ".join(f"{cost:,.1f}" for cost in series.values())
+            yield f"  {name:15} µs CPU with {sizes} {workload.grows}: {costs}"
 
 
 def _cells(results: Results, workload: Workload, contender: str) -> str:

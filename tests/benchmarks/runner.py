@@ -87,7 +87,7 @@ class Runner:
             servers.forget_writes(server)
         job = Job(workload.name, server.hosts, server.root, effort.amount, effort.seconds)
         limit = self._limits.answer + effort.seconds
-        if workload.breaks == step.contender:
+        if step.contender in workload.breaks:
             limit = self._limits.known_hang
         try:
             return crew.do(step.contender, job, min(limit, left), workload.fresh)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from tests.benchmarks.workloads import WORKLOADS, Effort, Workload
+from tests.benchmarks.kinds import Effort, Workload
+from tests.benchmarks.workloads import WORKLOADS
 
 _LEFT_OUT_OF_QUICK: Final = frozenset({"ours, no monkey"})
 
@@ -35,7 +36,7 @@ class Limits:
 
 
 FULL: Final = Limits(answer=120.0, known_hang=20.0, run=float("inf"), warm_up=8.0)
-QUICK: Final = Limits(answer=20.0, known_hang=3.0, run=50.0, warm_up=1.0)
+QUICK: Final = Limits(answer=20.0, known_hang=3.0, run=75.0, warm_up=1.0)
 
 
 def steps(*, quick: bool, rounds: int, only: Sequence[str], own_server: bool) -> list[Step]:

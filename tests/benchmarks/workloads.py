@@ -1,28 +1,15 @@
-"""The workloads: what each measures, how much of it, with which contenders, and how often."""
+"""The workloads: those of one size, and those that grow."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
+from tests.benchmarks.growing.rows import GROWING
 from tests.benchmarks.jobs import SESSION_TIMEOUT
+from tests.benchmarks.kinds import KAZOO, Effort, Metric, Workload
 
-_KAZOO: Final = ("threads", "stock gevent", "ours")
-_LIBRARIES: Final = (*_KAZOO, "ours, no monkey", "aiozk")
+_LIBRARIES: Final = (*KAZOO, "ours, no monkey", "aiozk")
 _ALL: Final = (*_LIBRARIES, "bare socket")
-
-
-class Metric(NamedTuple):
-    """A number that a measurement yields."""
-
-    name: str
-    unit: str
-    decimals: int = 0
-
-    def text(self, value: float) -> str:
-        """Return a value as it is shown, without the unit."""
-        return f"{value:,.{self.decimals}f}"
-
 
 CPU: Final = Metric("cpu", "µs CPU/op", 1)
 SPEED: Final = (Metric("rate", "op/s"), CPU)
@@ -34,36 +21,6 @@ LATENESS: Final = (
     Metric("collecting", "ms of garbage collection, longest", 1),
     Metric("rate", "op/s"),
 )
-
-
-class Effort(NamedTuple):
-    """How much of a workload one measurement does."""
-
-    amount: int
-    seconds: float = 0.0
-    rounds: int = 1000
-    """At most so many rounds measure it."""
-
-
-@dataclass(frozen=True)
-class Workload:
-    """Something that contenders do."""
-
-    name: str
-    title: str
-    contenders: tuple[str, ...]
-    metrics: tuple[Metric, ...]
-    full: Effort
-    quick: Effort | None
-    """None leaves it out of a quick run."""
-    fresh: bool = False
-    """It needs workers that have done nothing yet."""
-    server: str = "any"
-    """``own``: only one that was started with our options will do; ``tls``: the one with TLS;
-    ``none``: no worker is asked, either."""
-    breaks: str = ""
-    """The contender that is known to hang here, or to fail."""
-
 
 WORKLOADS: Final = (
     Workload(
@@ -105,7 +62,7 @@ WORKLOADS: Final = (
         metrics=SPEED,
         full=Effort(2_000),
         quick=Effort(2_000, rounds=1),
-        breaks="stock gevent",
+        breaks=("stock gevent",),
     ),
     Workload(
         name="read large",
@@ -128,7 +85,7 @@ WORKLOADS: Final = (
     Workload(
         name="build",
         title="build a client",
-        contenders=_KAZOO,
+        contenders=KAZOO,
         metrics=(Metric("cpu", "µs CPU/client"),),
         full=Effort(1_000),
         quick=Effort(300),
@@ -156,7 +113,7 @@ WORKLOADS: Final = (
     Workload(
         name="flooding",
         title="2 ms ticker, a loop issues 20,000 gets",
-        contenders=_KAZOO,
+        contenders=KAZOO,
         metrics=(*LATENESS, Metric("issuing", "ms the loop takes")),
         full=Effort(40_000, rounds=5),
         quick=Effort(20_000, rounds=1),
@@ -193,7 +150,7 @@ WORKLOADS: Final = (
     Workload(
         name="fleet",
         title="500 connected clients",
-        contenders=_KAZOO,
+        contenders=KAZOO,
         metrics=(
             Metric("threads", "native threads"),
             Metric("memory", "KiB/client", 1),
@@ -212,4 +169,5 @@ WORKLOADS: Final = (
         quick=None,
         fresh=True,
     ),
+    *GROWING,
 )
