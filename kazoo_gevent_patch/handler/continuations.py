@@ -41,10 +41,22 @@ _JOBS: Final = frozenset(
     {
         "kazoo.recipe.cache.TreeNode._process_watch",
         "kazoo.recipe.partitioner.SetPartitioner._allocate_transition",
-        "kazoo.recipe.queue.LockingQueue._inner_get.<locals>.check_for_updates",
     }
 )
 """Those that ask the server for something, and guard themselves against running twice at once."""
+
+_TURNS: Final = frozenset({"kazoo.recipe.queue.LockingQueue._inner_get.<locals>.check_for_updates"})
+"""Those of which a change starts one for each that waits, and that are quick only in turn: each
+sees what the one before it has taken. At once, all try the same item, and all but one start anew.
+"""
+
+SIGNAL, JOB, TURN = "signal", "job", "turn"
+
+_STEPS: Final = {
+    **dict.fromkeys(_SIGNALS, SIGNAL),
+    **dict.fromkeys(_JOBS, JOB),
+    **dict.fromkeys(_TURNS, TURN),
+}
 
 
 def is_continuation(callback: Callable[..., object]) -> bool:
@@ -55,21 +67,20 @@ def is_continuation(callback: Callable[..., object]) -> bool:
     """
     if isinstance(callback, partial) and getattr(callback.func, "__name__", None) == "spawn":
         # A SetPartitioner's, with a wrapper of ours over it; spawning never waits.
-        return any(is_job(getattr(job, "__wrapped__", job)) for job in callback.args[:1])
+        return any(step_of(getattr(job, "__wrapped__", job)) == JOB for job in callback.args[:1])
     function = _unwrapped(callback)
     if function is not None and function.__globals__.get("__name__") == "kazoo.client":
         return "<locals>" in function.__qualname__
     return _name(function) in _SIGNALS
 
 
-def is_signal(callback: Callable[..., object]) -> bool:
-    """Return whether the callback is a step of a recipe that tells somebody, and never waits."""
-    return _name(_unwrapped(callback)) in _SIGNALS
+def step_of(callback: Callable[..., object]) -> str | None:
+    """Return what step of a recipe a watch callback is; None if it is an application's.
 
-
-def is_job(callback: Callable[..., object]) -> bool:
-    """Return whether the callback is a step of a recipe that needs a greenlet of its own."""
-    return _name(_unwrapped(callback)) in _JOBS
+    A ``SIGNAL`` tells somebody something, and never waits. A ``JOB`` needs a greenlet of its own.
+    A ``TURN`` waits for its like, and for no other callback.
+    """
+    return _STEPS.get(_name(_unwrapped(callback)))
 
 
 def is_of_a_recipe(callback: Callable[..., object]) -> bool:

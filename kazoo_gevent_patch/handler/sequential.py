@@ -16,7 +16,7 @@ from kazoo.protocol.states import Callback
 
 from kazoo_gevent_patch.handler import leaving
 from kazoo_gevent_patch.handler.callbacks import CallbackQueue, log
-from kazoo_gevent_patch.handler.continuations import is_job, is_signal
+from kazoo_gevent_patch.handler.continuations import JOB, SIGNAL, step_of
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.handler.listeners import ListenerQueue
@@ -164,16 +164,16 @@ class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: 
                 )
 
     def dispatch_callback(self, callback: Callback) -> None:
-        """Queue the callback with the others of its type; but run a step of a recipe at once."""
-        if is_signal(callback.func):
+        """Queue the callback with the others of its type, a step of a recipe apart from those."""
+        if (step := step_of(callback.func)) == SIGNAL:
             try:
                 callback.func(*callback.args)
             except Exception:
                 log.exception("Exception in a callback")
-        elif is_job(callback.func):
+        elif step == JOB:
             self.spawn(callback.func, *callback.args)
         else:
-            self._queue(callback.type).put(partial(callback.func, *callback.args))
+            self._queue(step or callback.type).put(partial(callback.func, *callback.args))
 
     def async_result(self) -> AsyncResult:
         """Return a result whose callbacks run on the completion worker."""

@@ -15,9 +15,10 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from math import inf
 from time import monotonic
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from weakref import ref
 
 from gevent.monkey import get_original
@@ -42,11 +43,16 @@ _native_id = get_original("_thread", "get_native_id")
 _native_lock = get_original("_thread", "allocate_lock")
 _native_sleep = get_original("time", "sleep")
 
+# What ``signal.pthread_sigmask`` calls. That makes an enumeration's member of each signal besides,
+# which takes longer than to connect a client.
+_signal: Final[Any] = import_module("_signal")
 
 _OF_A_FAULT: Final = {
     signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT
 }  # fmt: skip
 """The signals of a fault in the thread itself, which it cannot leave to another one."""
+
+_BLOCKED: Final = frozenset(map(int, signal.valid_signals() - _OF_A_FAULT))
 
 
 class Attended(Protocol):
@@ -123,11 +129,11 @@ class Helper:
             self._alarm.release()
 
     def _start(self) -> None:
-        if not self._attended or self._pauses:
-            return
+        if not self._attended or self._pauses or not self._free:
+            return  # the last of these: there is a thread, and when it ends it calls this
         # A thread begins with the mask of the one that starts it. The system gives a signal to any
         # thread that does not block it; a program may block one in a section that it must not cut.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_A_FAULT)
+        mask = _signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
         try:
             # One call in C takes the arguments and starts the thread: what a signal's handler
             # raises cannot come in between, and leave neither.
@@ -141,7 +147,7 @@ class Helper:
                 error,
             )
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            _signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _run(self) -> None:
         self._thread_id = _native_id()

@@ -304,6 +304,30 @@ def test_locking_queue(make_client: MakeClient) -> None:
     queues[1].consume()
 
 
+def test_consumers_of_one_client_take_turns(client: KazooClient) -> None:
+    """Each takes what the one before it has left: all at once they would all try the same item."""
+    consumers = 20
+    client.LockingQueue("/herd").put_all([b"item"] * consumers)
+    listings: list[str] = []
+    list_children = client.get_children_async
+
+    def count(path: str, *args: Any, **kwargs: Any) -> Any:
+        listings.append(path)
+        return list_children(path, *args, **kwargs)
+
+    client.get_children_async = count
+
+    def consume() -> None:
+        queue = client.LockingQueue("/herd")
+        assert queue.get(15) == b"item"
+        assert queue.consume()
+
+    join([client.handler.spawn(consume) for _ in range(consumers)])
+    assert client.get_children("/herd/entries") == []
+    # Two lists at the first try, and two when the turn comes; at once it would be 16 each.
+    assert len(listings) < 6 * consumers
+
+
 def test_data_watch(client: KazooClient) -> None:
     """Called at once, at each change, at the deletion; not after it returned False."""
     seen: list[bytes | None] = []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from math import inf
+from types import SimpleNamespace
 
 import pytest
 
@@ -198,3 +200,20 @@ def test_a_child_has_a_thread_of_its_own_when_it_needs_one() -> None:
     assert len(native_threads() - before) == 1
     helper.remove(thing)
     wait_until(lambda: not native_threads() - before)
+
+
+def test_signals_are_blocked_only_to_start_the_thread(
+    helper: Helper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a system call, and more work in Python than to connect a client."""
+    calls: list[int] = []
+
+    def count(how: int, mask: object) -> object:
+        calls.append(how)
+        return signal.pthread_sigmask(how, mask)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "_signal", SimpleNamespace(pthread_sigmask=count))
+    things = [Thing() for _ in range(50)]
+    for thing in things:
+        helper.add(thing, FAR_OFF)
+    assert calls == [signal.SIG_BLOCK, signal.SIG_SETMASK]
