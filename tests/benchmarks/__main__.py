@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 from kazoo.handlers.threading import KazooTimeoutError
 
 from tests.benchmarks import machine, picture, report, schedule, servers
+from tests.benchmarks.growing import curves
 from tests.benchmarks.report import Circumstances
 from tests.benchmarks.results import Results
 from tests.benchmarks.runner import Runner
@@ -95,7 +96,9 @@ def _write(arguments: argparse.Namespace, results: Results, circumstances: Circu
     written = json.dumps(report.document(results, circumstances), indent=1, ensure_ascii=False)
     files["json"].write_text(written + "\n")
     picture.draw(results, circumstances, files["picture"])
-    _say(f"wrote {files['json']} and {files['picture']}")
+    growth = files["picture"].with_name(f"{files['picture'].stem}-growth.png")
+    written_too = curves.draw(results, circumstances, growth)
+    _say(f"wrote {', '.join(map(str, [*files.values(), *written_too]))}")
 
 
 def _say(text: str) -> None:

@@ -76,11 +76,12 @@ class Ticker:
             self._collected_since += max(now - max(self._began, self._due), 0)
 
     def metrics(self) -> Metrics:
-        """Return milliseconds: late at the 99th percentile, at most, at most by the process's
-        own doing; the longest collection."""
+        """Return milliseconds: late at the 99th percentile, and at most; the same by the
+        process's own doing; the longest collection."""
         return {
             "p99": quantile(self._late, 0.99) * 1e3,
             "worst": max(self._late) * 1e3,
+            "own p99": quantile(self._own, 0.99) * 1e3,
             "own": max(self._own) * 1e3,
             "collecting": max(self._collections) * 1e3,
         }

@@ -17,6 +17,7 @@ TRANSFER: Final = (Metric("rate", "MiB/s"), Metric("cpu", "µs CPU/MiB"))
 LATENESS: Final = (
     Metric("p99", "ms late, p99", 1),
     Metric("worst", "ms late, worst", 1),
+    Metric("own p99", "ms by its own doing, p99", 1),
     Metric("own", "ms by its own doing, worst", 1),
     Metric("collecting", "ms of garbage collection, longest", 1),
     Metric("rate", "op/s"),

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from tests.benchmarks.bare import BareClient
-from tests.benchmarks.growing.sizes import PATIENCE, Work
+from tests.benchmarks.growing.sizes import PATIENCE, Work, wait_for
 from tests.benchmarks.growing.trees import flat
 from tests.benchmarks.jobs import DATA, IN_FLIGHT, Job, batches
 from tests.benchmarks.measuring import quantile
@@ -21,18 +21,23 @@ _WRITES_AT_ONCE: Final = 8
 @contextmanager
 def results(client: Any, job: Job, size: int) -> Iterator[Work]:
     """Link a callback to each of many results."""
-    called: list[Any] = []
+    left = 0
+    all_called = client.handler.event_object()
+
+    def called(result: Any) -> None:
+        nonlocal left
+        left -= 1  # callbacks run one at a time
+        if not left:
+            all_called.set()
 
     def work() -> dict[str, float]:
+        nonlocal left
         for amount in batches(size, IN_FLIGHT):
-            before = len(called)
+            all_called.clear()
+            left = amount
             for _ in range(amount):
-                client.get_async(job.node).rawlink(called.append)
-            wait_until(
-                lambda: len(called) == before + amount,  # noqa: B023  # called in this round
-                PATIENCE,
-                client.handler.sleep_func,
-            )
+                client.get_async(job.node).rawlink(called)
+            wait_for(all_called, "all callbacks have been called")
         return {"units": size}
 
     yield work

@@ -84,7 +84,7 @@ def _storm(server: ZooKeeper, client: Any, job: Job, size: int) -> Iterator[Work
 
 @contextmanager
 def idle(client: Any, job: Job, size: int) -> Iterator[Work]:
-    """Keep many clients that do nothing; then stand still for a while; then fork."""
+    """Keep many clients that do nothing; of the largest size, stand still, and fork."""
     before = resident_kib()
     watchers = _active_watchers()
     fleet = Fleet(job.hosts, size, client.handler.spawn)
@@ -102,9 +102,10 @@ def idle(client: Any, job: Job, size: int) -> Iterator[Work]:
             return told
 
         yield work
-        told["stall"] = _cpu_of_a_stall(client) / size
-        told["fork"] = _fork()
-        told["kept"] = fleet.kept()
+        if size == job.amount:
+            told["stall"] = _cpu_of_a_stall(client) / size
+            told["fork"] = _fork()
+            told["kept"] = fleet.kept()
     finally:
         fleet.stop()
 

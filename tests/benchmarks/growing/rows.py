@@ -10,12 +10,15 @@ WALL: Final = "wall"
 
 
 def _costs(unit: str, *others: Metric, late: bool = True) -> tuple[Metric, ...]:
-    lateness = (Metric("late", "ms a 2 ms ticker is late, p99", 1),) if late else ()
+    lateness = (
+        Metric("late", "ms a 2 ms ticker is late, p99", 1),
+        Metric("own", "ms by its own doing, p99", 1),
+    )
     return (
         Metric(WALL, f"µs/{unit}", 1),
         Metric("cpu", f"µs CPU/{unit}", 1),
         Metric("growth", "times the smallest's CPU", 2),
-        *lateness,
+        *(lateness if late else ()),
         *others,
     )
 
@@ -64,6 +67,7 @@ GROWING: Final = (
         metrics=_costs("turn"),
         full=Effort(1_000, rounds=3),
         quick=Effort(80, rounds=1),
+        breaks=("stock gevent",),
         grows="greenlets",
     ),
     Workload(
@@ -89,6 +93,7 @@ GROWING: Final = (
         ),
         full=Effort(10_000, seconds=8.0, rounds=1),
         quick=None,
+        breaks=("stock gevent",),
         grows="greenlets",
     ),
     Workload(
@@ -165,7 +170,7 @@ GROWING: Final = (
             Metric("stall", "µs CPU/client, a stall of 5 s", 1),
             Metric("fork", "ms a fork", 1),
         ),
-        full=Effort(2_000, seconds=8.0, rounds=1),
+        full=Effort(2_000, seconds=4.0, rounds=1),
         quick=None,
         fresh=True,
         grows="clients",

@@ -17,6 +17,8 @@ DOUBLINGS: Final = 3
 PATIENCE: Final = 100.0
 """Seconds that a part of a workload waits for another one."""
 
+_LATENESS: Final = {"late": "p99", "own": "own p99"}
+
 Work = Callable[[], Metrics]
 """Does what is measured. Returns ``units``, and what else there is to tell of this size."""
 
@@ -71,11 +73,11 @@ def _at(scenario: Scenario, client: Any, job: Job, size: int, ticks: bool) -> Me
     with scenario(client, job, size) as work, Stopwatch() as watch, ticker or nullcontext():
         told = work()
     units = told.pop("units")
-    lateness = {"late": ticker.metrics()["p99"]} if ticker else {}
+    of_ticks = ticker.metrics() if ticker else {}
     return {
         "wall": watch.seconds / units * 1e6,
         "cpu": watch.cpu_seconds / units * 1e6,
-        **lateness,
+        **{name: of_ticks[metric] for name, metric in _LATENESS.items() if of_ticks},
         **told,
     }
 
