@@ -84,7 +84,7 @@ def _draw(
         _COLUMNS,
         left=0.05,
         right=0.99,
-        top=1 - 0.35 / height,
+        top=1 - 0.55 / height,
         bottom=(_CAPTION + 0.3) / height,
         wspace=0.3,
         hspace=0.62,
