@@ -32,7 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tests/benchmarks/run.sh",
         description="Measures clients of ZooKeeper against each other. A full run takes "
-        "half an hour and writes docs/benchmarks.json and .png; others write to build/.",
+        "half an hour at most and writes docs/benchmarks.json and .png; others write to build/.",
     )
     names = [workload.name for workload in WORKLOADS]
     parser.add_argument("--quick", action="store_true", help="at most 90 s, less to be trusted")

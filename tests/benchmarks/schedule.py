@@ -35,7 +35,7 @@ class Limits:
     """How long a server is warmed up."""
 
 
-FULL: Final = Limits(answer=120.0, known_hang=20.0, run=float("inf"), warm_up=8.0)
+FULL: Final = Limits(answer=120.0, known_hang=20.0, run=1_700.0, warm_up=8.0)
 QUICK: Final = Limits(answer=20.0, known_hang=3.0, run=75.0, warm_up=1.0)
 
 
