@@ -89,7 +89,8 @@ def connect(
     timeouts = wrapped(*args, **kwargs)
     if _is_on_ours(connection):
         # kazoo keeps the negotiated time-out nowhere; the first is two thirds of it, in ms.
-        timeout = vars(connection)[_TIMEOUT] = round(timeouts[0] * 1.5) / 1000
+        timeout = round(timeouts[0] * 1.5) / 1000
+        setattr(connection, _TIMEOUT, timeout)
         replies.look_out_for_large_ones(connection)
         connection.handler.watch_for_stalls(connection.client, connection._socket, timeout)
     return timeouts
@@ -101,7 +102,7 @@ def stop(wrapped: Callable[..., bool], connection: Any, args: _Args, kwargs: _Kw
     Such as one that sends a reply which has no end. As long as replies come, it waits.
     """
     client, waits = connection.client, _waiting(connection)
-    negotiated = vars(connection).get(_TIMEOUT, 0.0)
+    negotiated = getattr(connection, _TIMEOUT, 0.0)
     patience = max(client._session_timeout / 1000, min(negotiated, LONGEST_PATIENCE))
     for _ in range(HANG_UPS if _is_on_ours(connection) else 0):
         if connection.connection_stopped.wait(patience):
@@ -124,13 +125,12 @@ def send_ping(wrapped: Callable[..., None], connection: Any, args: _Args, kwargs
     request does not wait for the end of the pause: it does what a heartbeat does.
     """
     if _is_on_ours(connection):
-        state = vars(connection)
-        left = state.get(_PINGED, 0.0) + SHORTEST_PAUSE - monotonic()
+        left = getattr(connection, _PINGED, 0.0) + SHORTEST_PAUSE - monotonic()
         if left > 0:
             channel = connection._read_sock
             if connection.client._pending or connection.handler.select([channel], [], [], left)[0]:
                 return
-        state[_PINGED] = monotonic()
+        setattr(connection, _PINGED, monotonic())
     wrapped(*args, **kwargs)
 
 

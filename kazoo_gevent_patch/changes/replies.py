@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ def look_out_for_large_ones(connection: Any) -> None:
 
 
 def _expect_large(connection: Any) -> None:
-    vars(connection)["_read_response"] = partial(_read_response, connection)
+    connection._read_response = partial(_read_response, connection)
 
 
 def _read_response(connection: Any, header: Any, data: bytes, offset: int) -> Any:
@@ -78,7 +79,8 @@ def _read_response(connection: Any, header: Any, data: bytes, offset: int) -> An
                 read = kind(*request)
                 read.outcome = _read_in_slices(connection, request, data, offset)
                 pending[0] = (read, *others)
-    vars(connection).pop("_read_response", None)
+    with suppress(AttributeError):
+        del connection._read_response  # kazoo's own is that of the class
     return connection._read_response(header, data, offset)
 
 

@@ -210,6 +210,12 @@ _SIGNATURES: dict[str, Change] = {
         "def _call(self, request, result):\n        async_object = result",
     ),
     "kazoo.protocol.connection.ConnectionHandler": _another_constructor,
+    "kazoo.recipe.lock.Lock._inner_acquire": partial(
+        _replace,
+        "recipe/lock.py",
+        r"self, blocking, timeout, ephemeral=True",
+        "self, timeout, blocking, ephemeral=True",
+    ),
     "kazoo.retry.KazooRetry": partial(rename, "max_delay"),
 }
 

@@ -22,8 +22,9 @@ def wait_here(event: gevent.event.Event, secret: str = "wonderland-5f1d") -> str
 
 
 def look(*greenlets: Any) -> list[GreenletStatus]:
+    """Look at the greenlets, and leave out the test itself, which runs."""
     named = [Named(f"number {number}", one, get_hub()) for number, one in enumerate(greenlets)]
-    return list(look_at(named, []))
+    return [one for one in look_at(named, []) if one.name.startswith("number")]
 
 
 @contextmanager
@@ -65,7 +66,7 @@ def test_it_tells_which_wait_which_run_and_which_have_not_begun() -> None:
     ]
     assert any(line.endswith("in wait_here") and __file__ in line for line in found[0].stack)
     assert found[1].stack == ()
-    assert "look_at" in found[2].stack[-1]
+    assert ", in look" in found[2].stack[-1]
     event.set()
     waits.join()
     assert look(waits) == []
@@ -98,6 +99,40 @@ def test_what_runs_in_another_thread_is_told() -> None:
         (found,) = look_at([], [hub])
         assert found.state == "runs"
         assert any(line.endswith(", in busy") for line in found.stack)
+
+
+def test_a_thread_that_does_not_answer_is_told_of_from_outside() -> None:
+    """A call of C keeps it from that: what it called is told, and nothing of its greenlets."""
+    code = "def stuck():\n    began.set()\n    ended.wait()\nstuck()"
+    with in_another_thread(code) as hub:
+        waits = gevent.Greenlet(bool)
+        (found,) = look_at([Named("waits", waits, hub)], [hub])
+    assert "does not answer" in found.name
+    assert any(line.endswith(", in stuck") for line in found.stack)
+    assert list(look_at([], [hub])) == []
+
+
+def test_what_the_main_thread_computes_is_told_by_itself() -> None:
+    """With the greenlets that wait meanwhile, seen from another thread."""
+    waits = gevent.spawn(wait_here, gevent.event.Event())
+    gevent.sleep(0)
+    hub = get_hub()
+    found: list[GreenletStatus] = []
+
+    def look_from_outside() -> None:
+        found.extend(look_at([Named("waits", waits, hub)], [hub]))
+
+    def compute() -> None:
+        thread.start()
+        while not found:
+            pass
+        thread.join()
+
+    thread = threading.Thread(target=look_from_outside)
+    compute()
+    assert [one.state for one in found] == ["waits", "runs"]
+    assert any(line.endswith("compute") for line in found[1].stack)
+    waits.kill()
 
 
 def test_an_event_loop_that_waits_is_not_told_of() -> None:

@@ -73,7 +73,7 @@ def test_a_logger_of_another_kind_is_left_alone(
     hostile_client: Callable[..., KazooClient], caplog: pytest.LogCaptureFixture
 ) -> None:
     """It takes no filter, so it gets kazoo's record as it is."""
-    logger = logging.LoggerAdapter(logging.getLogger("of this test"), {})
+    logger = logging.LoggerAdapter(logging.getLogger("of a test of replies"), {})
     client = hostile_client(Attack(1, "noise within", noise=HEADER), logger=logger)
     with pytest.raises(struct.error):
         client.set("/node", b"data of the node")
