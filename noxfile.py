@@ -33,6 +33,11 @@ from tests.zookeeper.debian import VARIABLE, VERSIONS, fetch  # noqa: E402
 
 # Most of a test is waiting: three at once make the best of two cores.
 AT_ONCE = ["-q", "-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
+OF_THE_SOURCES = [
+    "--ignore=tests/unit/test_docs.py",
+    "--ignore=tests/unit/test_english.py",
+    "--ignore=tests/unit/test_schedules.py",
+]
 SUITE = [
     "tests/unit",
     "tests/server",
@@ -44,21 +49,20 @@ SUITE = [
     # The suite leaves out tests of the tests, and slow tests that no version affects.
     "--ignore=tests/server/test_faults.py",
     "--ignore=tests/server/test_harness.py",
-    "--ignore=tests/unit/test_docs.py",
-    "--ignore=tests/unit/test_english.py",
-    "--ignore=tests/unit/test_schedules.py",
+    *OF_THE_SOURCES,
 ]
 # What can go wrong in packing: files that are missing, entry points, an order of imports.
 OF_A_PACKAGE = [
     "tests/unit",
     "tests/server/test_doctor.py",
+    "tests/server/test_doctor_servers.py",
+    "tests/server/test_doctor_credentials.py",
     "tests/process/test_command_line.py",
     "tests/process/test_gunicorn.py",
+    "tests/process/test_inspect.py",
     "tests/process/test_orders.py",
     "tests/process/test_plugin.py",
-    "--ignore=tests/unit/test_docs.py",
-    "--ignore=tests/unit/test_english.py",
-    "--ignore=tests/unit/test_schedules.py",
+    *OF_THE_SOURCES,
 ]
 RESULTS = ROOT / "build" / "matrix"
 LOCKED = ROOT / ".ci" / "locked"
