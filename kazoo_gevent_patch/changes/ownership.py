@@ -27,13 +27,20 @@ from typing import Any, Final
 from weakref import ref
 
 from gevent import getcurrent
-from kazoo.exceptions import NoNodeError
+from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
 from kazoo.recipe.partitioner import PartitionState
 from kazoo.retry import ForceRetryError
 
 from kazoo_gevent_patch import inventory
 from kazoo_gevent_patch.changes import sections
-from kazoo_gevent_patch.changes.recipes import LEFT, OWNED, begin_anew, identity, method_lock
+from kazoo_gevent_patch.changes.recipes import (
+    LEFT,
+    OWNED,
+    forget,
+    identity,
+    method_lock,
+    take_another_identity,
+)
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.weak import IdentitySet
 
@@ -59,7 +66,7 @@ _Call = Callable[..., Any]
 
 def is_ours(recipe: Any) -> bool:
     """Return whether the client of the recipe is on our handler."""
-    return isinstance(recipe.client.handler, SequentialGeventHandler)
+    return isinstance(getattr(recipe.client, "handler", None), SequentialGeventHandler)
 
 
 def is_current(recipe: Any) -> bool:
@@ -91,9 +98,16 @@ def lock_attempt(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any
     """``Lock._inner_acquire``: the same; a node that is not ephemeral outlives the session."""
     if is_ours(lock) and not lock.is_acquired:
         state = vars(lock)
+        if LEFT in state and _left(lock) is None:
+            # Code in this process held it, and has not released it: as kazoo has it.
+            if not kwargs.get("blocking", True):
+                return False
+            raise ForceRetryError("The code that held it has not released it")
         if not kwargs.get("ephemeral", True):
             state[_LASTING] = identity(lock)
         elif _is_lasting(lock):
+            if lock.create_tried and (node := lock._find_node()):
+                lock._delete_node(node)  # nothing else ever would
             _begin_anew(lock)  # what an earlier attempt left would count as ephemeral
     return attempt(wrapped, lock, args, kwargs)
 
@@ -109,10 +123,19 @@ def get_predecessor(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> 
 
 
 def inner_release(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``_inner_release``: what was lost is not released; it may be somebody else's by now."""
-    if is_ours(recipe) and sections.has_lost(recipe):
-        _give_up(recipe)
-        return False
+    """``_inner_release``: what was lost is not released; it may be somebody else's by now.
+
+    As kazoo has it, anybody may release it for the code that has lost it.
+    """
+    if is_ours(recipe):
+        if sections.has_lost(recipe):
+            if _left(recipe) is not None:
+                _give_up(recipe)
+            return False
+        if LEFT in vars(recipe) and not recipe.is_acquired:
+            sections.settle(recipe)
+            _give_up(recipe)
+            return False
     released = wrapped(*args, **kwargs)
     if released:
         vars(recipe).pop(_LASTING, None)
@@ -142,7 +165,9 @@ def allocate(wrapped: _Call, partitioner: Any, args: _Args, kwargs: _Kwargs) -> 
         _owners(client).add(partitioner)
     wrapped(*args, **kwargs)
     if ours and partitioner.failed:
-        partitioner._release_locks()
+        for lock in list(partitioner._locks):  # which stay there for finish()
+            with suppress(KazooException):
+                lock.release()
 
 
 def lose_all(client: Any) -> None:
@@ -203,12 +228,23 @@ def _fail(partitioner: Any) -> bool:
 def _begin_anew(recipe: Any) -> None:
     state = vars(recipe)
     holder = sections.lose(recipe)
-    path = state.get("create_path")  # a LockingQueue has none
+    path, node = state.get("create_path"), state.get("node")  # a LockingQueue has neither
     if method_lock(recipe) is not None:
-        path = state["node"] and f"{recipe.path}/{state['node']}"
+        path = node and f"{recipe.path}/{node}"
     if path:
         state[LEFT] = path, holder
-    begin_anew(recipe)
+    if "participating" in state:
+        # Its name is for life: the application may know it. No other attempt is current.
+        state[_USED] = None, ref(getcurrent())
+    else:
+        take_another_identity(recipe)
+    if method_lock(recipe) is not None:
+        state["node"] = node  # code that still counts on it may read its number
+    # Another thread may have acquired it between the two.
+    late = sections.lose(recipe)
+    if late is not None and path:
+        state[LEFT] = path, late
+    forget(recipe)
 
 
 def _use(recipe: Any) -> None:
@@ -228,17 +264,22 @@ def _owners(client: Any) -> IdentitySet:
 def _remove_left(recipe: Any) -> None:
     """Delete the recipe's node in an earlier session, unless code may still count on it."""
     left = _left(recipe)
-    if left is not None:
-        with suppress(NoNodeError):
-            recipe.client.delete(left)
-        vars(recipe).pop(LEFT, None)
+    if left is None:
+        return
+    try:
+        recipe.client.delete(left)
+    except NoNodeError:
+        pass
+    except NoAuthError:  # who may make nodes, and not delete them, leaves that to the server
+        if "participating" in vars(recipe):
+            take_another_identity(recipe)
+    vars(recipe).pop(LEFT, None)
 
 
 def _give_up(recipe: Any) -> None:
     """Have the recipe's node in an earlier session deleted, and do not wait for that."""
-    left = _left(recipe)
+    left, _ = vars(recipe).pop(LEFT, (None, None))
     if left is not None:
-        vars(recipe).pop(LEFT, None)
         recipe.client.delete_async(left)
 
 

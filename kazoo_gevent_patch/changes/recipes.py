@@ -63,14 +63,26 @@ def disown(recipe: Any) -> None:
 
 def begin_anew(recipe: Any) -> None:
     """Make the recipe forget its nodes, and take another identity."""
-    state = vars(recipe)
+    take_another_identity(recipe)
+    if method_lock(recipe) is not None:
+        vars(recipe)["node"] = None
+    forget(recipe)
+
+
+def take_another_identity(recipe: Any) -> None:
+    """Have the recipe know its nodes by another name from now on."""
     known_by = identity(recipe)
     name = known_by.decode() if isinstance(known_by, bytes) else str(known_by)
     if own := _UUID.match(name.rpartition("/")[2]):
-        _rename(state, own[0], uuid.uuid4().hex)
-    if method_lock(recipe) is not None:
-        state["node"] = None
-    # Last: another native thread's acquire() goes on as soon as the lock is not acquired.
+        _rename(vars(recipe), own[0], uuid.uuid4().hex)
+
+
+def forget(recipe: Any) -> None:
+    """Have the recipe own nothing.
+
+    Do this last: another native thread's acquire() goes on as soon as the lock is not acquired.
+    """
+    state = vars(recipe)
     for name, nothing in OWNED.items():
         if name in state:
             state[name] = nothing

@@ -76,6 +76,11 @@ def lose(recipe: Any) -> Any:
     return holder
 
 
+def settle(recipe: Any) -> None:
+    """Say that nobody who has lost it counts on it any more."""
+    vars(recipe).pop(_LOST, None)
+
+
 def _forget_loss(recipe: Any) -> bool:
     lost = vars(recipe).get(_LOST)
     return lost is not None and lost.discard(getcurrent())

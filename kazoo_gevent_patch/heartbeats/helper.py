@@ -133,8 +133,9 @@ class Helper:
             return  # the last of these: there is a thread, and when it ends it calls this
         # A thread begins with the mask of the one that starts it. The system gives a signal to any
         # thread that does not block it; a program may block one in a section that it must not cut.
-        mask = _signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+        mask = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
+            _signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
             # One call in C takes the arguments and starts the thread: what a signal's handler
             # raises cannot come in between, and leave neither.
             next(map(_start_new_thread, (self._run,), map(self._free.pop, (0,))))

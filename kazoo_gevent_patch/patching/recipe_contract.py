@@ -14,6 +14,12 @@ RECIPES: Final = (
         "What a cancelled acquire() cleans up, and what a forked child forgets.",
     ),
     Need(
+        "kazoo.recipe.lock:Lock",
+        Kind.has,
+        "_find_node _delete_node",
+        "By these a lock finds, and removes, a lasting node of its own.",
+    ),
+    Need(
         "kazoo.recipe.lock:Lock._inner_acquire",
         Kind.begins,
         "self blocking timeout ephemeral",
@@ -88,7 +94,7 @@ RECIPES: Final = (
     Need(
         "kazoo.recipe.partitioner:SetPartitioner",
         Kind.sets,
-        "_client _state_change _path",
+        "_client _state_change _path _locks",
         "A forked child must not wait for the parent's lock; a warning names the path.",
     ),
     Need(

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 import gevent.ssl
 from gevent import Timeout
+from kazoo.handlers import utils
 
 from kazoo_gevent_patch.loop.hubs import sleep
 
@@ -187,6 +188,8 @@ def _key(function: object, settings: _Settings) -> _Key | None:
     """Return what tells a context from others, apart from files; None if that is not known."""
     if not (settings and settings.keys() <= _SETTINGS | _NOT_OF_THE_CONTEXT and _is_plain()):
         return None
+    if getattr(function, "__globals__", None) is not vars(utils):
+        return None  # the program's own
     key: list[object] = [function]
     for name in sorted(settings.keys() - _NOT_OF_THE_CONTEXT):
         value = settings[name]

@@ -94,12 +94,20 @@ def rename(name: str, copy: Path) -> None:
 
 
 def rename_in_function(file: str, function: str, name: str, copy: Path) -> None:
-    """Rename what a function, or one inside it, calls so; a global name has both names then."""
+    """Rename what a function, or one inside it, calls so.
+
+    A global name, or that of a method, has both names then.
+    """
     tree = ast.parse((copy / file).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name == function:
             _Renaming(name).generic_visit(node)
-    alias = f"try:\n    {name}_moved = {name}\nexcept NameError:\n    pass\n"
+    alias = (
+        f"try:\n    {name}_moved = {name}\nexcept NameError:\n    pass\n"
+        f"for _kind in [_kind for _kind in globals().values() if hasattr(_kind, {name!r})]:\n"
+        f"    if isinstance(_kind, type) and _kind.__module__ == __name__:\n"
+        f"        _kind.{name}_moved = _kind.{name}\n"
+    )
     (copy / file).write_text(f"{ast.unparse(tree)}\n{alias}")
 
 
@@ -110,6 +118,11 @@ class _Renaming(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.Name:
         node.id = self._names.get(node.id, node.id)
         return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if isinstance(node.value, ast.Name) and node.value.id == "self":
+            node.attr = self._names.get(node.attr, node.attr)
+        return self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.arg = self._names.get(node.arg, node.arg)
