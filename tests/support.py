@@ -6,7 +6,7 @@ import sys
 import sysconfig
 import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TypeVar
@@ -36,6 +36,17 @@ def wait_until(
             raise AssertionError(f"after {timeout:g} s: {reason}")
         sleep(_POLL_INTERVAL)
     return value
+
+
+def finish(work: Generator[float, None, T], sleep: Callable[[float], object] = time.sleep) -> T:
+    """Go on with work that yields for how many seconds to wait; return its outcome."""
+    while True:
+        try:
+            pause = next(work)
+        except StopIteration as end:
+            outcome: T = end.value
+            return outcome
+        sleep(pause)
 
 
 def run_python(

@@ -270,7 +270,7 @@ def _remove_left(recipe: Any) -> None:
         recipe.client.delete(left)
     except NoNodeError:
         pass
-    except NoAuthError:  # who may make nodes, and not delete them, leaves that to the server
+    except NoAuthError:  # the client may only make nodes; this one ends with its session
         if "participating" in vars(recipe):
             take_another_identity(recipe)
     vars(recipe).pop(LEFT, None)

@@ -77,7 +77,7 @@ def lose(recipe: Any) -> Any:
 
 
 def settle(recipe: Any) -> None:
-    """Say that nobody who has lost it counts on it any more."""
+    """Say that no greenlet that has lost it counts on it any more."""
     vars(recipe).pop(_LOST, None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import json
 import os
 import socket
@@ -53,6 +54,8 @@ def inspect(options: argparse.Namespace) -> int:
     if answer is None:
         print(f"kazoo-gevent-patch inspect: {reason}", file=sys.stderr)
         return 1
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may have any letter
     print(json.dumps(answer["data"], indent=2) if options.json else answer["text"])
     return 0
 

@@ -86,8 +86,9 @@ def is_uwsgi_master() -> bool:
     It must have no thread that runs Python: uWSGI lets go of the interpreter's lock, then forks. A
     worker that is forked while a thread holds the lock waits for it for ever.
     """
-    uwsgi = sys.modules.get("uwsgi")  # only uWSGI makes this module
-    return uwsgi is not None and bool(uwsgi.masterpid() == os.getpid())
+    # A program may have a module of this name.
+    masterpid = getattr(sys.modules.get("uwsgi"), "masterpid", None)
+    return masterpid is not None and bool(masterpid() == os.getpid())
 
 
 def keep(client: WatchedClient, connection: Any, timeout: float) -> Callable[[], None] | None:

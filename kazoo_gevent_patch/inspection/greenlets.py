@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from functools import partial
+from itertools import chain
+from time import monotonic
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
@@ -12,12 +14,19 @@ from gevent import getcurrent
 from gevent.hub import Hub
 
 from kazoo_gevent_patch.inspection.records import GreenletStatus
-from kazoo_gevent_patch.inspection.threads import ask, stack_of_thread
+from kazoo_gevent_patch.inspection.threads import Question, stack_of_thread
 
 DEEPEST: Final = 40
 """Frames that are told of a stack at most: the innermost."""
 
-_ASKING: Final = (__name__, ask.__module__)
+PATIENCE: Final = 0.5
+"""Seconds in which the threads have to answer."""
+
+PAUSE: Final = 0.01
+"""Seconds between two looks whether they have."""
+
+_SILENT: Final = "the thread of the event loop, which does not answer"
+_ASKING: Final = (__name__, Question.__module__)
 
 
 class Named(NamedTuple):
@@ -29,26 +38,38 @@ class Named(NamedTuple):
     """The hub of its event loop."""
 
 
-def look_at(greenlets: Iterable[Named], hubs: Iterable[Hub]) -> Iterator[GreenletStatus]:
+def look_at(
+    greenlets: Iterable[Named], hubs: Iterable[Hub]
+) -> Generator[float, None, tuple[GreenletStatus, ...]]:
     """Tell of the living greenlets, and of what else runs in the threads of the hubs.
 
     The thread of each hub tells of its own greenlets. If it does not answer, because a call of C
     keeps it, the interpreter tells from outside what runs in it, and of no greenlet that waits.
+
+    Each step yields the seconds until the next one; the caller may do something else meanwhile.
     """
-    known = {id(hub): hub for hub in hubs}
-    by_hub: dict[int, list[Named]] = {}
+    by_hub: dict[Hub, list[Named]] = {hub: [] for hub in hubs}
     for named in greenlets:
         if named.hub is not None and named.greenlet is not None:
-            known.setdefault(id(named.hub), named.hub)
-            by_hub.setdefault(id(named.hub), []).append(named)
-    for key, hub in known.items():
-        found = ask(hub, partial(_look, hub, by_hub.get(key, [])))
-        if found is not None:
-            yield from found
-        elif stack := stack_of_thread(hub, DEEPEST):
-            yield GreenletStatus(
-                "the thread of the event loop, which does not answer", "runs", stack
-            )
+            by_hub.setdefault(named.hub, []).append(named)
+    living = {hub: named for hub, named in by_hub.items() if _is_alive(hub)}
+    questions = [Question(hub, partial(_look, hub, named)) for hub, named in living.items()]
+    deadline = monotonic() + PATIENCE
+    while not all(question.answers for question in questions) and monotonic() < deadline:
+        yield PAUSE
+    return tuple(chain.from_iterable(map(_told, questions)))
+
+
+def _is_alive(hub: Any) -> bool:
+    # A thread that ends destroys its hub, and another thread may get its number.
+    return hub.loop is not None
+
+
+def _told(question: Question[list[GreenletStatus]]) -> list[GreenletStatus]:
+    if question.answers:
+        return question.answers[0]
+    stack = stack_of_thread(question.hub, DEEPEST)
+    return [GreenletStatus(_SILENT, "runs", stack)] if stack else []
 
 
 def _look(hub: Hub, greenlets: Iterable[Named]) -> list[GreenletStatus]:

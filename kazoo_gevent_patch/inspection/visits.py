@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from time import monotonic
 from typing import Any, Final
 
@@ -37,7 +37,10 @@ CREDENTIALS: Final = struct.Struct("3i")
 _socket: Any = get_original("socket", "socket")
 _native_lock = get_original("_thread", "allocate_lock")
 
-reports: list[Callable[[], bytes]] = []
+Report = Generator[float, None, bytes]
+"""A report in the making. Each step yields the seconds until the next one."""
+
+reports: list[Callable[[], Report]] = []
 """What makes the report; the last one is asked."""
 
 
@@ -108,7 +111,7 @@ def _called() -> Any:
 
 def _answer(sock: Any) -> Iterator[float]:
     with sock:
-        data = memoryview(_report())
+        data = memoryview((yield from _report()))
         deadline = monotonic() + PATIENCE
         while data and monotonic() < deadline:
             try:
@@ -120,9 +123,9 @@ def _answer(sock: Any) -> Iterator[float]:
                 return  # the command has ended
 
 
-def _report() -> bytes:
+def _report() -> Report:
     try:
-        return reports[-1]()
+        return (yield from reports[-1]())
     except Exception:
         return traceback.format_exc().encode()
 

@@ -7,7 +7,8 @@ could wait, or raise. Nothing of a client is changed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, Final
@@ -17,6 +18,9 @@ from kazoo_gevent_patch.inspection.records import ClientStatus, GreenletStatus, 
 
 WAITERS: Final = 20
 """Greenlets that wait for a request or a lock, of each client, that are told at most."""
+
+SPAWNED: Final = 200
+"""Greenlets of ``handler.spawn()`` that are told at most."""
 
 _UNKNOWN: Final = HandlerStatus(callbacks={}, timeout=None, stalls=0, lost_sessions=0)
 
@@ -87,9 +91,12 @@ def full_name(kind: type) -> str:
 
 def _known(handler: Any) -> HandlerStatus:
     """Return what the handler knows, if it is one of ours."""
+    from kazoo_gevent_patch.handler.looking import Watched
     from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 
-    return handler.status() if isinstance(handler, SequentialGeventHandler) else _UNKNOWN
+    # Derived classes may have the name.
+    is_ours = isinstance(handler, SequentialGeventHandler)
+    return Watched.status(handler) if is_ours else _UNKNOWN
 
 
 def _server(connection: Any) -> str:
@@ -115,8 +122,8 @@ def _locks(recipes: list[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(sorted(held)), tuple(sorted(awaited))
 
 
-def greenlets() -> tuple[GreenletStatus, ...]:
-    """Return where the greenlets of the clients are, and those that wait for one."""
+def greenlets() -> Generator[float, None, tuple[GreenletStatus, ...]]:
+    """Tell where the greenlets of the clients are, and those that wait for one, as ``look_at``."""
     from kazoo_gevent_patch import inventory
 
     if not inventory.live:
@@ -126,25 +133,28 @@ def greenlets() -> tuple[GreenletStatus, ...]:
 
     recipes = _recipes()
     named: list[Named] = []
-    hubs: dict[int, Any] = {}
+    hubs: dict[Any, None] = {}
     for client in inventory.live:
-        state = vars(client)
-        handler = state.get("handler")
+        handler = vars(client).get("handler")
         if isinstance(handler, SequentialGeventHandler) and handler.hub is not None:
-            hubs[id(handler.hub)] = handler.hub
-            name = f"{type(client).__name__} ({state.get(inventory.BUILT, '')})"
-            named += _named(state, name)
-            waiters = chain(_at_requests(state, name), _at_locks(recipes[id(client)], name))
-            named += islice(waiters, WAITERS)
-    named += [Named("a greenlet of handler.spawn()", one, one.hub) for one in living]
-    return tuple(look_at(named, hubs.values()))
+            hubs[handler.hub] = None
+            with suppress(Exception):  # it has something of the program's own in a known place
+                named += _named(client, handler, recipes[id(client)])
+    spawned = islice(living, SPAWNED)
+    named += [Named("a greenlet of handler.spawn()", one, one.hub) for one in spawned]
+    return (yield from look_at(named, hubs))
 
 
-def _named(state: dict[str, Any], client: str) -> Iterator[Named]:
-    handler, connection = state["handler"], state["_connection"]
-    yield Named(f"{client}, connection", connection._connection_routine, handler.hub)
-    for name, greenlet in handler.greenlets():
-        yield Named(f"{client}, {name}", greenlet, greenlet.hub)
+def _named(client: Any, handler: Any, recipes: list[Any]) -> Iterator[Named]:
+    from kazoo_gevent_patch import inventory
+    from kazoo_gevent_patch.handler.looking import Watched
+
+    state = vars(client)
+    name = f"{type(client).__name__} ({state.get(inventory.BUILT, '')})"
+    yield Named(f"{name}, connection", state["_connection"]._connection_routine, handler.hub)
+    for what, greenlet in Watched.greenlets(handler):  # derived classes may have the name
+        yield Named(f"{name}, {what}", greenlet, greenlet.hub)
+    yield from islice(chain(_at_requests(state, name), _at_locks(recipes, name)), WAITERS)
 
 
 def _at_requests(state: dict[str, Any], client: str) -> Iterator[Named]:

@@ -251,8 +251,11 @@ def describe(callback: Any) -> str:
     """Return the name of the function that a callback is for."""
     while isinstance(callback, partial):
         callback = callback.func
-    callback = getattr(callback, "__wrapped__", callback)
-    # kazoo's DataWatch and ChildrenWatch pass a method of theirs that calls the function.
-    function = getattr(getattr(callback, "__self__", None), "_func", callback)
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return f"{getattr(function, '__module__', None)}.{name}"
+    try:
+        callback = getattr(callback, "__wrapped__", callback)
+        # kazoo's DataWatch and ChildrenWatch pass a method of theirs that calls the function.
+        function = getattr(getattr(callback, "__self__", None), "_func", callback)
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        return f"{getattr(function, '__module__', None)}.{name}"
+    except Exception:  # a proxy, which asks for something that is not there
+        return f"{type(callback).__module__}.{type(callback).__qualname__}"

@@ -18,7 +18,7 @@ from kazoo_gevent_patch.inspection.records import ClientStatus
 from kazoo_gevent_patch.inspection.visits import reports
 from kazoo_gevent_patch.weak import IdentitySet
 from tests.server.conftest import MakeClient
-from tests.support import wait_until
+from tests.support import finish, wait_until
 
 block = get_original("time", "sleep")
 wait = partial(wait_until, sleep=gevent.sleep)
@@ -40,7 +40,7 @@ def told_of(client: KazooClient) -> ClientStatus:
 
 def report() -> tuple[str, list[dict[str, str]]]:
     """Return the text and the greenlets of the report that the command would get."""
-    answer = json.loads(reports[-1]())
+    answer = json.loads(finish(reports[-1]()))
     return answer["text"], answer["data"]["greenlets"]
 
 

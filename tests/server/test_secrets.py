@@ -26,7 +26,7 @@ from kazoo.security import make_digest_acl, make_digest_acl_credential
 from kazoo_gevent_patch import status
 from kazoo_gevent_patch.inspection.visits import reports
 from tests.server.conftest import MakeClient
-from tests.support import wait_until
+from tests.support import finish, wait_until
 
 OURS: Final = ("kazoo_gevent_patch", "kazoo.handlers.gevent")
 CREDENTIAL: Final = "alice:wonderland-5f1d"
@@ -147,7 +147,7 @@ def test_no_secret_is_shown_by_a_client_or_by_status(make_patched_client: MakeCl
         results.append(request())
         waiting = gevent.spawn(results[-1].get)
         gevent.sleep(0)
-        things += [reports[-1]().decode(), status(), client.handler]
+        things += [finish(reports[-1]()).decode(), status(), client.handler]
         waiting.join()
     outside = "".join(thing for thing in things if isinstance(thing, str))
     assert "waits for SetData /" in outside

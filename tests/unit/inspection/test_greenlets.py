@@ -11,9 +11,13 @@ from typing import Any
 import gevent
 import pytest
 from gevent import get_hub
+from gevent.monkey import get_original
 
 from kazoo_gevent_patch.inspection.greenlets import DEEPEST, Named, look_at, stack_of
 from kazoo_gevent_patch.inspection.records import GreenletStatus
+from tests.support import finish
+
+block = get_original("time", "sleep")
 
 
 def wait_here(event: gevent.event.Event, secret: str = "wonderland-5f1d") -> str:
@@ -24,7 +28,7 @@ def wait_here(event: gevent.event.Event, secret: str = "wonderland-5f1d") -> str
 def look(*greenlets: Any) -> list[GreenletStatus]:
     """Look at the greenlets, and leave out the test itself, which runs."""
     named = [Named(f"number {number}", one, get_hub()) for number, one in enumerate(greenlets)]
-    return [one for one in look_at(named, []) if one.name.startswith("number")]
+    return [one for one in finish(look_at(named, [])) if one.name.startswith("number")]
 
 
 @contextmanager
@@ -66,7 +70,7 @@ def test_it_tells_which_wait_which_run_and_which_have_not_begun() -> None:
     ]
     assert any(line.endswith("in wait_here") and __file__ in line for line in found[0].stack)
     assert found[1].stack == ()
-XX
+    assert any(", in look" in line for line in found[2].stack)
     event.set()
     waits.join()
     assert look(waits) == []
@@ -96,7 +100,7 @@ def test_what_runs_in_another_thread_is_told() -> None:
     """Also where none of the greenlets does: other code may keep the event loop from running."""
     code = "def busy():\n    began.set()\n    while not ended.is_set(): pass\nbusy()"
     with in_another_thread(code) as hub:
-        (found,) = look_at([], [hub])
+        (found,) = finish(look_at([], [hub]), block)
         assert found.state == "runs"
         assert any(line.endswith(", in busy") for line in found.stack)
 
@@ -106,10 +110,10 @@ def test_a_thread_that_does_not_answer_is_told_of_from_outside() -> None:
     code = "def stuck():\n    began.set()\n    ended.wait()\nstuck()"
     with in_another_thread(code) as hub:
         waits = gevent.Greenlet(bool)
-        (found,) = look_at([Named("waits", waits, hub)], [hub])
+        (found,) = finish(look_at([Named("waits", waits, hub)], [hub]), block)
     assert "does not answer" in found.name
     assert any(line.endswith(", in stuck") for line in found.stack)
-    assert list(look_at([], [hub])) == []
+    assert finish(look_at([], [hub]), block) == ()
 
 
 def test_what_the_main_thread_computes_is_told_by_itself() -> None:
@@ -120,7 +124,7 @@ def test_what_the_main_thread_computes_is_told_by_itself() -> None:
     found: list[GreenletStatus] = []
 
     def look_from_outside() -> None:
-        found.extend(look_at([Named("waits", waits, hub)], [hub]))
+        found.extend(finish(look_at([Named("waits", waits, hub)], [hub]), block))
 
     def compute() -> None:
         thread.start()
@@ -139,8 +143,8 @@ def test_an_event_loop_that_waits_is_not_told_of() -> None:
     """That is what it does nearly always."""
     code = "gevent.spawn(began.set)\nwhile not ended.is_set(): gevent.sleep(0.01)"
     with in_another_thread(code) as hub:
-        looks = [list(look_at([], [hub])) for _ in range(50)]
-    assert [] in looks
+        looks = [finish(look_at([], [hub]), block) for _ in range(50)]
+    assert () in looks
 
 
 def test_a_deep_stack_is_cut_at_its_outer_end() -> None:
@@ -183,7 +187,8 @@ def test_a_thread_may_look_while_greenlets_switch(seconds: float) -> None:
 
     def look_on(hub: gevent.hub.Hub) -> None:
         while not stop:
-            seen.extend(look_at([Named("", one, hub) for one in tuple(living)], [hub]))
+            named = [Named("", one, hub) for one in tuple(living)]
+            seen.extend(finish(look_at(named, [hub]), block))
             del seen[:-1000]
 
     living: list[Any] = [gevent.spawn(work) for _ in range(20)]

@@ -27,7 +27,12 @@ def listener() -> Iterator[socket.socket]:
 def report(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Give the parts of the report that is made."""
     parts = [b"{}\n"]
-    monkeypatch.setattr(visits, "reports", [lambda: b"".join(parts)])
+
+    def make() -> visits.Report:
+        yield from ()
+        return b"".join(parts)
+
+    monkeypatch.setattr(visits, "reports", [make])
     return parts
 
 
@@ -127,13 +132,31 @@ def test_a_report_that_fails_is_told_to_the_command(
 ) -> None:
     """The thread that sends the heartbeats goes on."""
 
-    def fail() -> bytes:
+    def fail() -> visits.Report:
+        yield from ()
         raise ValueError("why")
 
     monkeypatch.setattr(visits, "reports", [fail])
     assert Visitor().attend() == PERIOD
     sock, _ = listener.accept()
     assert b"ValueError: why" in read_all(sock)
+
+
+def test_the_heartbeats_go_on_while_a_report_is_made(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The visitor comes again after the pause that the report asks for."""
+
+    def wait() -> visits.Report:
+        yield 0.25
+        return b"at last\n"
+
+    monkeypatch.setattr(visits, "reports", [wait])
+    visitor = Visitor()
+    assert visitor.attend() == 0.25
+    assert visitor.attend() == PERIOD
+    sock, _ = listener.accept()
+    assert read_all(sock) == b"at last\n"
 
 
 def test_whatever_goes_wrong_the_heartbeats_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
