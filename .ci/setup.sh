@@ -61,7 +61,8 @@ apt_install() {
   command -v apt-get >/dev/null || return 1
   if ((EUID != 0)); then
     command -v sudo >/dev/null || return 1
-    sudo -v || return 1 # it may ask for a password, which it can do in the foreground only
+    # It may ask for a password, which it can do in the foreground only.
+    sudo -n true 2>/dev/null || sudo -v || return 1
     as_root=(sudo -n)
   fi
   quietly ${as_root[@]+"${as_root[@]}"} apt-get -q update || return 1

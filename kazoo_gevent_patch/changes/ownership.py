@@ -5,11 +5,11 @@ earlier session of the client still, when the client has been told that it has e
 then took its node in that session for its own, and believed in it when the server deleted it.
 
 Here an identity belongs to one session. When that ends, and before anybody hears of it, every
-recipe that has used its identity takes another one. It forgets what it owned first: a node of
-the earlier session is somebody's node, which stands in the way until it is gone. Where the
-recipe only waited, it removes that node before it tries again; where it was the holder, the code
-that held it may not know yet, and the node stays until that code releases it, or until the server
-ends the session.
+recipe that has used its identity takes another one, and owns nothing. A node of the earlier session
+is somebody's node, which stands in the way until it is gone. Where the recipe only waited, it
+removes that node before it tries again; where it was the holder, the code that held it may not know
+yet, and the node stays until that code releases it, or until the server ends the session. A member
+of a party or a barrier keeps its name, which others may know: it removes its node in any case.
 
 An attempt is one call of a recipe's inner function, which kazoo repeats after errors. It notes the
 identity that it uses when it begins, and looks whether that is still the recipe's when it ends. The

@@ -216,4 +216,22 @@ def test_signals_are_blocked_only_to_start_the_thread(
     things = [Thing() for _ in range(50)]
     for thing in things:
         helper.add(thing, FAR_OFF)
-    assert calls == [signal.SIG_BLOCK, signal.SIG_SETMASK]
+    assert calls == [signal.SIG_BLOCK, signal.SIG_BLOCK, signal.SIG_SETMASK]
+
+
+def test_an_exception_of_a_signal_leaves_no_signal_blocked(
+    helper: Helper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its handler may run as soon as the others are blocked."""
+
+    def set_and_raise(how: int, mask: object) -> object:
+        before = signal.pthread_sigmask(how, mask)  # type: ignore[arg-type]
+        if how == signal.SIG_BLOCK and mask:
+            raise KeyboardInterrupt
+        return before
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    monkeypatch.setattr(module, "_signal", SimpleNamespace(pthread_sigmask=set_and_raise))
+    with pytest.raises(KeyboardInterrupt):
+        helper.add(Thing(), FAR_OFF)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before

@@ -15,6 +15,7 @@ from gevent.monkey import get_original
 
 from kazoo_gevent_patch.inspection.greenlets import DEEPEST, Named, look_at, stack_of
 from kazoo_gevent_patch.inspection.records import GreenletStatus
+from kazoo_gevent_patch.inspection.threads import Question
 from tests.support import finish
 
 block = get_original("time", "sleep")
@@ -137,6 +138,24 @@ def test_what_the_main_thread_computes_is_told_by_itself() -> None:
     assert [one.state for one in found] == ["waits", "runs"]
     assert any(line.endswith("compute") for line in found[1].stack)
     waits.kill()
+
+
+def test_what_goes_wrong_in_a_look_harms_nobody() -> None:
+    """The main thread, which is asked in the middle of what it computes, goes on."""
+    hub = get_hub()
+    asked: list[Question[None]] = []
+    looked: list[bool] = []
+
+    def fail() -> None:
+        looked.append(True)
+        raise RecursionError
+
+    thread = threading.Thread(target=lambda: asked.append(Question(hub, fail)))
+    thread.start()
+    while not looked:
+        pass
+    thread.join()
+    assert asked[0].answers == []
 
 
 def test_an_event_loop_that_waits_is_not_told_of() -> None:
