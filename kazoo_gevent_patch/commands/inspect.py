@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
 
+from kazoo_gevent_patch.commands.doctor.arguments import seconds
 from kazoo_gevent_patch.inspection.visits import credentials, is_possible, name_for
 
 TIMEOUT: Final = 10.0
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=seconds,
         default=TIMEOUT,
         metavar="SECONDS",
         help=f"how long to wait for the answer, {TIMEOUT:g} by default",

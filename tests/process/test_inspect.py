@@ -180,3 +180,12 @@ def test_nothing_is_open_while_nobody_asks(tmp_path: Path) -> None:
         unix = Path("/proc/net/unix").read_text()
         assert f"kazoo-gevent-patch/inspect/{program.pid}" not in unix
         wait_until(lambda: len(list(Path(f"/proc/{program.pid}/task").iterdir())) == 2)
+
+
+@pytest.mark.parametrize("seconds", ["inf", "0", "soon"])
+def test_a_time_out_that_is_none_is_refused(seconds: str) -> None:
+    """With the usage of the command."""
+    result = inspect(1, "--timeout", seconds)
+    assert result.returncode == 2
+    assert "is not a number of seconds above 0" in result.stderr
+    assert result.stderr.startswith("usage: kazoo-gevent-patch inspect ")

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     server.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         metavar="SECONDS",
         help="how long each step may take (default: 10)",
     )
@@ -153,14 +153,15 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Return a number of seconds that is given as a text."""
     try:
-        seconds = float(text)
+        found = float(text)
     except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
+        found = math.nan
+    if not 0 < found < math.inf:
         raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number of seconds above 0")
-    return seconds
+    return found
 
 
 def _user(text: str) -> str:
