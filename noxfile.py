@@ -105,7 +105,7 @@ def run_suite(session: nox.Session, *arguments: str) -> None:
     session.env["TMPDIR"] = tempfile.gettempdir()
     shutil.rmtree(elsewhere, ignore_errors=True)
     elsewhere.mkdir()
-    for name in ("examples", "tests"):
+    for name in ("docs", "examples", "tests"):
         shutil.copytree(ROOT / name, elsewhere / name)
     for name in ("CHANGELOG.md", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, elsewhere)
