@@ -75,8 +75,9 @@ WITHOUT_THE_PACKAGE = ("build", "docs", "tools")
 DISTRIBUTIONS = ROOT / "build" / "dist"
 KNOWN_TO_BE_VULNERABLE = "jinja2==2.4.1"
 CODE = ["kazoo_gevent_patch", "examples", ".ci", "noxfile.py"]
-# Tests assert, run code and programs, ask servers of their own, and read what they have written.
-EXPECTED_OF_TESTS = "B101,B102,B301,B310,B311,B314,B403,B404,B405,B603,B607"
+# Tests assert, have passwords, run code and programs, ask servers of their own, and read what they
+# have written.
+EXPECTED_OF_TESTS = "B101,B102,B105,B106,B107,B301,B310,B311,B314,B403,B404,B405,B603,B607"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 REQUIREMENTS = nox.project.dependency_groups(PROJECT, "suite")
 
