@@ -128,4 +128,4 @@ def test_an_access_list_is_read_in_one_go(hostile_client: Connect) -> None:
     ticks = len(seconds)
     wait_until(lambda: len(seconds) > ticks, sleep=gevent.sleep)
     ticker.kill()
-    assert max(seconds) > at_once / 2
+    assert max(seconds) > at_once / 5  # a slice would be a fiftieth
