@@ -32,7 +32,7 @@ from kazoo.recipe.partitioner import PartitionState
 from kazoo.retry import ForceRetryError
 
 from kazoo_gevent_patch import inventory
-from kazoo_gevent_patch.changes import sections
+from kazoo_gevent_patch.changes import forking, sections
 from kazoo_gevent_patch.changes.recipes import (
     LEFT,
     OWNED,
@@ -41,7 +41,6 @@ from kazoo_gevent_patch.changes.recipes import (
     method_lock,
     take_another_identity,
 )
-from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 from kazoo_gevent_patch.weak import IdentitySet
 
 log = logging.getLogger("kazoo_gevent_patch")
@@ -66,7 +65,7 @@ _Call = Callable[..., Any]
 
 def is_ours(recipe: Any) -> bool:
     """Return whether the client of the recipe is on our handler."""
-    return isinstance(getattr(recipe.client, "handler", None), SequentialGeventHandler)
+    return forking.is_ours(recipe.client)
 
 
 def is_current(recipe: Any) -> bool:
@@ -160,7 +159,7 @@ def take(wrapped: _Call, queue: Any, args: _Args, kwargs: _Kwargs) -> Any:
 def allocate(wrapped: _Call, partitioner: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``SetPartitioner._allocate_transition``: one that has failed meanwhile keeps no locks."""
     client = partitioner._client
-    ours = isinstance(client.handler, SequentialGeventHandler)
+    ours = forking.is_ours(client)
     if ours:
         _owners(client).add(partitioner)
     wrapped(*args, **kwargs)

@@ -25,13 +25,13 @@ CONTRACT: Final = (
         Kind.keeps,
         "_state _session_timeout _session_id _queue _pending",
         "What a forked child, and the end of a client's thread, must clear, fail or wait for; and "
-        "which session a warning is about.",
+        "which session a warning, and status(), is about.",
     ),
     Need(
         "kazoo.client:KazooClient",
         Kind.keeps,
-        "_session_id _data_watchers _child_watchers",
-        "status() tells of the session and the watches.",
+        "_data_watchers _child_watchers",
+        "status() tells how many watches there are.",
     ),
     Need(
         "kazoo.client:KazooClient",

@@ -100,7 +100,7 @@ RECIPES: Final = (
     Need(
         "kazoo.recipe.partitioner:SetPartitioner",
         Kind.has,
-        "_set_state _release_locks acquired failed",
+        "_set_state acquired failed",
         "It fails before an application hears that the session is lost, and keeps no locks then.",
     ),
     *(

@@ -156,7 +156,7 @@ def test_a_program_without_a_server_answers_where_that_is_wanted(
     if answers:
         assert f"Worker ({script}:10) LOST 127.0.0.1:1, time-out 10 s" in result.stdout
         # It waits between two attempts to connect, or makes one.
-        assert f"Worker ({script}:10), connection: " in result.stdout
+        assert re.search(rf"Worker \({script}:10\), connection: (waits|runs)", result.stdout)
     else:
         assert "KAZOO_GEVENT_PATCH_INSPECT=1 is in its environment" in result.stderr
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Iterator
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -28,15 +27,6 @@ from kazoo_gevent_patch.handler.queues import Queue
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
 from tests.native import NativeThread, outcomes
 from tests.support import wait_until
-
-
-@pytest.fixture
-def handler() -> Iterator[SequentialGeventHandler]:
-    """Give a started handler."""
-    handler = SequentialGeventHandler()
-    handler.start()
-    yield handler
-    handler.stop()
 
 
 def test_it_is_kazoos_handler_with_everything_the_interface_asks_for() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,15 +18,6 @@ from kazoo_gevent_patch.handler.result import AsyncResult
 from tests.support import wait_until
 
 SECRET = "wonderland-5f1d"
-
-
-@pytest.fixture
-def handler() -> Iterator[SequentialGeventHandler]:
-    """Give a handler that is started, and stopped after the test."""
-    handler = SequentialGeventHandler()
-    handler.start()
-    yield handler
-    handler.stop()
 
 
 def with_value() -> AsyncResult:

@@ -6,7 +6,7 @@ import doctest
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -41,15 +41,6 @@ Traceback (most recent call last):
  ...
 ZeroDivisionError: division by zero
 """
-
-
-@pytest.fixture
-def handler() -> Iterator[SequentialGeventHandler]:
-    """Give a started handler."""
-    handler = SequentialGeventHandler()
-    handler.start()
-    yield handler
-    handler.stop()
 
 
 @pytest.fixture(params=["bare", "of a handler"])
