@@ -154,11 +154,16 @@ class Contexts:
         if turn > now:
             sleep(turn - now)
         key = _key(function, settings)
+        rested = 0.0
+        # An attempt makes a context only if nobody has made one since it last let the loop run: the
+        # timers of several attempts may end in one turn of the loop.
         while (context := self._find(key, settings)) is None:
-            left = self._resting_until - monotonic()
-            if left <= 0:
+            until = self._resting_until
+            left = until - monotonic()
+            if until == rested and left <= 0:
                 return Context if key is None else partial(self._make, key, settings)
-            sleep(left)
+            sleep(max(left, SPACE))
+            rested = until
         finished = _Finished(context)
         return lambda *_: finished
 

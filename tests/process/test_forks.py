@@ -838,8 +838,12 @@ for _ in range(2):
 wait_until(lambda: events.count("waiting") == 2)
 gevent.sleep(0.05)  # they stand in line now, or are about to
 
+import select
+met = os.pipe()
+
 def child():
     assert not shared.acquire(blocking=False)  # the parent's session holds it
+    os.write(met[1], b"x")
     release.set()
     with zk.Lock("/of-the-child"):
         assert zk.get("/")
@@ -847,7 +851,7 @@ def child():
     zk.stop()
 
 pid = in_child(child)
-gevent.sleep(0.2)  # the child meets the lock while it is held
+wait_until(lambda: select.select(met[:1], [], [], 0)[0])
 release.set()
 assert statuses([pid]) == [0]
 wait_until(lambda: events.count("handed on") == 2)

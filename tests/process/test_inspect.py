@@ -29,8 +29,8 @@ zk = KazooClient(os.environ["TEST_HOSTS"], timeout=4.0)  # here it is built
 zk.start()
 
 def wait_for_ever(event):
-    while not os.path.exists("go_on"):
-        gevent.sleep(0.05)
+    hub = gevent.get_hub()
+    hub.wait(hub.loop.stat("go_on", interval=0.1))  # until the file is there
 
 def compute_for_ever(event):
     while not os.path.exists("go_on"):

@@ -69,6 +69,13 @@ def connect(contexts: Contexts, authority: Authority) -> Iterator[Connect]:
     server.stop(timeout=1)
 
 
+def stand_still(seconds: float) -> None:
+    """Keep the event loop from running, as a busy machine does."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        pass
+
+
 def replace(path: Path, data: bytes) -> None:
     """Put another file in the place of this one, as tools that renew certificates do."""
     other = path.with_suffix(".new")
@@ -305,20 +312,20 @@ def test_few_are_kept(
     assert connect(**own) is not first
 
 
+@pytest.mark.parametrize("after", [0.0, 0.05], ids=["at once", "held up on the way"])
 def test_the_loop_runs_between_two_that_are_made(
-    connect: Connect, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, authority: Authority, monkeypatch: pytest.MonkeyPatch, after: float
 ) -> None:
-    """However many clients ask for a different one at the same time."""
+    """However many clients ask for a different one at the same time, and whatever holds them up."""
     begun: list[int] = []
     rounds = [0]
     plain = Context.load_default_certs
 
     def noted(self: Context, *args: Any) -> None:
         begun.append(rounds[0])
-        ends = time.monotonic() + 0.01
-        while time.monotonic() < ends:
-            pass
+        stand_still(0.01)
         plain(self, *args)
+        stand_still(after)
 
     def count() -> None:
         while True:
