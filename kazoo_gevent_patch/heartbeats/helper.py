@@ -90,10 +90,15 @@ class Helper:
         self._alarm.acquire()
 
     def add(self, thing: Attended, seconds: float) -> None:
-        """Attend to ``thing``, in so many seconds for the first time, for as long as it lives."""
-        self._attended.add(ref(thing, self._attended.discard))
+        """Attend to ``thing``, in so many seconds for the first time, for as long as it lives.
+
+        What was added before, and not removed since, keeps its time: the thread sleeps on.
+        """
+        reference = ref(thing, self._attended.discard)
+        is_new = reference not in self._attended
+        self._attended.add(reference)
         # Stored first, looked at second; the thread does it the other way round.
-        if monotonic() + seconds < self._wakes_at:
+        if is_new and monotonic() + seconds < self._wakes_at:
             self._ring()
         self._start()
 

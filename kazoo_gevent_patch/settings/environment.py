@@ -79,7 +79,8 @@ class Duration(Variable):
     def value(self) -> bool | float | None:
         """Return what the environment says; None if that is nothing."""
         text = self.text()
-        return {"": None, "0": False, "1": True}.get(text, _seconds(text))
+        choices = {"": None, "0": False, "1": True}
+        return choices[text] if text in choices else _seconds(text)
 
     def says(self) -> str:
         """Return, for people, what it comes to."""

@@ -92,6 +92,23 @@ def test_what_comes_later_and_is_due_sooner_wakes_the_thread(helper: Helper) -> 
     assert later.is_attended()
 
 
+def test_what_is_attended_to_already_wakes_nobody(
+    helper: Helper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each client that starts adds what answers ``inspect``; the thread goes on sleeping."""
+    rings: list[None] = []
+    monkeypatch.setattr(helper, "_ring", lambda: rings.append(None))
+    thing = Thing()
+    helper.add(thing, 0.0)
+    wait_until(lambda: helper._wakes_at < inf)
+    before = len(rings)
+    helper.add(thing, 0.0)
+    assert len(rings) == before
+    helper.add(Thing(), 0.0)
+    assert len(rings) == before + 1
+    monkeypatch.undo()  # the fixture ends the thread
+
+
 def test_nothing_is_kept_alive(helper: Helper, threads: Callable[[], int]) -> None:
     """What nobody else holds is not attended to, and the thread ends when it next wakes."""
     thing = Thing(0.01)
