@@ -35,6 +35,7 @@ _TEST: Final = re.compile(r"<code>test_\w+</code>")
 """The name of a test, which a column of a table is too narrow for."""
 
 _FIGURES: Final = "<!-- the figures of benchmarks.json -->"
+_MISSED: Final = "<!-- the targets of benchmarks.json that are not met -->"
 _COSTS: Final = "<!-- the costs of benchmarks.json -->"
 _COST_ROWS: Final = {
     "CPU time of a `get`, one after the other, µs": ("get", "cpu"),
@@ -86,7 +87,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Have links out of docs/ lead to those pages, and put the figures in."""
-    for mark, lines in ((_FIGURES, _tables), (_COSTS, _costs)):
+    for mark, lines in ((_FIGURES, _tables), (_MISSED, _missed), (_COSTS, _costs)):
         if mark in markdown:
             document = json.loads((Path(config.docs_dir) / "benchmarks.json").read_text())
             markdown = markdown.replace(mark, "\n".join(lines(document)))
@@ -185,6 +186,22 @@ def _tables(document: dict[str, Any]) -> list[str]:
             lines.append(f"| {name} | " + " | ".join(_cells(measured, list(units))) + " |")
         lines.append("")
     return lines
+
+
+def _missed(document: dict[str, Any]) -> Iterator[str]:
+    yield "| | target | this package | the floor |"
+    yield "|---|---|---|---|"
+    for target in document["targets"]:
+        if target["holds"] is False:
+            floor = target.get("floor")
+            reach = ", so no handler can meet it" if target.get("out of reach") else ""
+            cells = (
+                target["title"],
+                f"{target['sense']} {target['bound']:g}",
+                _number(target["measured"]),
+                "" if floor is None else _number(floor) + reach,
+            )
+            yield f"| {' | '.join(cells)} |"
 
 
 def _costs(document: dict[str, Any]) -> Iterator[str]:

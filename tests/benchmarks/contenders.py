@@ -23,21 +23,32 @@ def _nothing() -> None:
     pass
 
 
+def _by_default(handler: Callable[[], object]) -> None:
+    from kazoo.client import KazooClient
+
+    original_init = KazooClient.__init__
+
+    def init(self: KazooClient, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("handler", handler())
+        original_init(self, *args, **kwargs)
+
+    KazooClient.__init__ = init
+
+
 def _stock_handler() -> None:
     import gevent.monkey
 
     gevent.monkey.patch_all()
 
-    from kazoo.client import KazooClient
     from kazoo.handlers.gevent import SequentialGeventHandler
 
-    original_init = KazooClient.__init__
+    _by_default(SequentialGeventHandler)
 
-    def init(self: KazooClient, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("handler", SequentialGeventHandler())
-        original_init(self, *args, **kwargs)
 
-    KazooClient.__init__ = init
+def _free_primitives() -> None:
+    from tests.benchmarks.floor import Handler
+
+    _by_default(Handler)
 
 
 def _ours() -> None:
@@ -64,6 +75,9 @@ CONTENDERS: Final = (
     Contender("ours", "on_kazoo", _ours, "monkey.patch_all(), our patch_all()"),
     Contender(
         "ours, no monkey", "on_kazoo", _ours_unpatched, "our patch_all(), no monkey patching"
+    ),
+    Contender(
+        "floor", "on_kazoo", _free_primitives, "kazoo's own code on primitives that cost nothing"
     ),
     Contender("bare socket", "on_bare", _nothing, "a blocking Python socket, no library"),
     Contender("aiozk", "on_aiozk", _nothing, "asyncio"),

@@ -77,13 +77,24 @@ def _cell(metric: Metric, summary: Summary) -> str:
 
 
 def _target_lines(verdicts: list[Verdict]) -> Iterator[str]:
-    for target, value in verdicts:
+    for verdict in verdicts:
+        target, value, _ = verdict
         if value is not None:
             measured = f"{value.median:.2f} ({value.least:.2f} to {value.most:.2f})"
-            word = "holds" if target.holds(value.median) else "DOES NOT HOLD"
-            yield f"  {_title(target):66} {measured:>24}  {target.sense} {target.bound:<5g} {word}"
+            limits = f"{target.sense} {target.bound:<5g} {_word(verdict)}"
+            yield f"  {_title(target):66} {measured:>24}  {limits}"
     count = Counter(verdict.holds for verdict in verdicts)
     yield f"  {count[True]} hold, {count[False]} do not, {count[None]} were not measured"
+
+
+def _word(verdict: Verdict) -> str:
+    """Tell whether a target holds; if not, what the floor is, which tells whether it can."""
+    if verdict.holds:
+        return "holds"
+    if verdict.floor is None:
+        return "DOES NOT HOLD"
+    can = ", so no handler can" if verdict.is_out_of_reach else ""
+    return f"DOES NOT HOLD; the floor: {verdict.floor.median:.2f}{can}"
 
 
 def _title(target: Target) -> str:
@@ -151,5 +162,7 @@ def _judgement(verdict: Verdict) -> dict[str, Any]:
         "title": _title(verdict.target),
         **verdict.target._asdict(),
         "measured": None if value is None else _rounded(value),
+        "floor": None if verdict.floor is None else _rounded(verdict.floor),
+        "out of reach": verdict.is_out_of_reach,
         "holds": verdict.holds,
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, NamedTuple
 
+from tests.benchmarks.kinds import FLOOR
 from tests.benchmarks.measuring import Metrics
 from tests.benchmarks.targets import BETTER, TARGETS, Target
 from tests.benchmarks.workloads import WORKLOADS
@@ -33,11 +34,26 @@ class Verdict(NamedTuple):
 
     target: Target
     value: Summary | None
+    floor: Summary | None = None
+    """The same of kazoo's own code on primitives that cost nothing, against another contender."""
 
     @property
     def holds(self) -> bool | None:
         """Whether the target holds; None when nothing tells."""
         return None if self.value is None else self.target.holds(self.value.median)
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether no handler can meet the target: the floor meets it in no round.
+
+        Where ours is better than the floor, as noise may have it, that says nothing.
+        """
+        if self.floor is None or self.value is None or self.holds:
+            return False
+        more_is_better = self.target.sense == "≥"
+        best = self.floor.most if more_is_better else self.floor.least
+        is_below_ours = (self.floor.median >= self.value.median) is more_is_better
+        return is_below_ours and not self.target.holds(best)
 
 
 @dataclass
@@ -76,25 +92,32 @@ class Results:
 
     def verdicts(self) -> list[Verdict]:
         """Judge each target."""
-        return [Verdict(target, self._judged(target)) for target in TARGETS]
+        return [
+            Verdict(
+                target,
+                self._judged(target, OURS),
+                None if target.versus is None else self._judged(target, FLOOR),
+            )
+            for target in TARGETS
+        ]
 
-    def _judged(self, target: Target) -> Summary | None:
+    def _judged(self, target: Target, contender: str) -> Summary | None:
         if target.metric == "done":
             return self._done(target.workload)
-        mine = self.summary(target.workload, OURS, target.metric)
+        mine = self.summary(target.workload, contender, target.metric)
         if mine is None or target.versus is None:
             return mine
         versus = KAZOOS_OWN if target.versus == BETTER else (target.versus,)
         ratios = [
-            self._ratio(target, name, mine.median / theirs.median)
+            self._ratio(target, contender, name, mine.median / theirs.median)
             for name in versus
             if (theirs := self.summary(target.workload, name, target.metric))
         ]
         return max(ratios, key=lambda ratio: ratio.median, default=None)
 
-    def _ratio(self, target: Target, versus: str, of_medians: float) -> Summary:
+    def _ratio(self, target: Target, contender: str, versus: str, of_medians: float) -> Summary:
         """Spread the ratio of the medians by the ratios within each round."""
-        mine = self._values(target.workload, OURS, target.metric)
+        mine = self._values(target.workload, contender, target.metric)
         theirs = self._values(target.workload, versus, target.metric)
         ratios = tuple(mine[number] / theirs[number] for number in mine if number in theirs)
         ends = ratios or (of_medians,)

@@ -104,7 +104,7 @@ def idle(client: Any, job: Job, size: int) -> Iterator[Work]:
         yield work
         if size == job.amount:
             told["stall"] = _cpu_of_a_stall(client) / size
-            told["fork"] = _fork()
+            told["fork"] = fork()
             told["kept"] = fleet.kept()
     finally:
         fleet.stop()
@@ -127,16 +127,22 @@ def _cpu_of_a_stall(client: Any) -> float:
     return (used + time.process_time()) * 1e6
 
 
-def _fork() -> float:
+def fork() -> float:
     """Return how many milliseconds a fork takes until the child goes on."""
+    from gevent.monkey import get_original
+
     reading, writing = os.pipe()
     start = time.perf_counter()
     child = os.fork()
     if not child:
-        os.write(writing, f"{time.perf_counter() - start}".encode())
-        os._exit(0)
-    took = float(os.read(reading, 100))
-    os.waitpid(child, 0)
+        try:
+            os.write(writing, f"{time.perf_counter() - start}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)  # so that a child that ends without a word is no wait for ever
+    took = os.read(reading, 100)
     os.close(reading)
-    os.close(writing)
-    return took * 1e3
+    # gevent's waitpid waits for SIGCHLD, which gevent listens to only from its first child on: the
+    # signal of a child that ends before its parent has gone on is lost, and waitpid never returns.
+    get_original("os", "waitpid")(child, 0)
+    return float(took) * 1e3

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.benchmarks.growing.rows import GROWING
-from tests.benchmarks.kinds import KAZOO, Workload
+from tests.benchmarks.kinds import FLOOR, KAZOO, Workload
 from tests.benchmarks.report import Circumstances
 from tests.benchmarks.results import OURS, Results
 
@@ -92,7 +92,7 @@ def _draw(
     for place, workload in enumerate(drawn):
         axes = figure.add_subplot(grid[divmod(place, _COLUMNS)])
         _draw_panel(workload, axes, results, palette)
-    colours = {name: palette.lines[name] for name in KAZOO}
+    colours = {**{name: palette.lines[name] for name in KAZOO}, FLOOR: palette.faint}
     for place, (name, colour) in enumerate(colours.items()):
         figure.text(0.05 + place * 0.1, 0.55 / height, f"● {name}", color=colour, size=11)
     caption = (
@@ -116,9 +116,10 @@ def _draw_panel(workload: Workload, axes: Axes, results: Results, palette: Palet
             axes.plot(
                 sizes,
                 list(series.values()),
-                color=palette.lines[name],
+                color=palette.lines.get(name, palette.faint),
+                linestyle=":" if name == FLOOR else "-",
                 marker="o",
-                markersize=4,
+                markersize=2 if name == FLOOR else 4,
                 linewidth=2.4 if name == OURS else 1.5,
             )
     axes.set_xscale("log", base=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.benchmarks.kinds import KAZOO, Effort, Metric, Workload
+from tests.benchmarks.kinds import FLOOR, KAZOO, Effort, Metric, Workload
 
 WALL: Final = "wall"
 
@@ -45,7 +45,7 @@ GROWING: Final = (
     Workload(
         name="data watches",
         title="each of many DataWatch sees a change",
-        contenders=KAZOO,
+        contenders=(*KAZOO, FLOOR),
         metrics=_costs("watch"),
         full=Effort(4_000, rounds=2),
         quick=Effort(200, rounds=1),
@@ -63,7 +63,7 @@ GROWING: Final = (
     Workload(
         name="lock",
         title="greenlets of one client take a lock in turn",
-        contenders=KAZOO,
+        contenders=(*KAZOO, FLOOR),
         metrics=_costs("turn"),
         full=Effort(1_000, rounds=2),
         quick=Effort(80, rounds=1),
@@ -73,7 +73,7 @@ GROWING: Final = (
     Workload(
         name="children",
         title="many children are listed",
-        contenders=KAZOO,
+        contenders=(*KAZOO, FLOOR),
         metrics=_costs("child"),
         full=Effort(100_000, rounds=3),
         quick=Effort(8_000, rounds=1),
@@ -124,7 +124,7 @@ GROWING: Final = (
     Workload(
         name="locking queue",
         title="20 consumers take from a LockingQueue",
-        contenders=KAZOO,
+        contenders=(*KAZOO, FLOOR),
         metrics=_costs("taken item"),
         full=Effort(10_000, rounds=1),
         quick=Effort(160, rounds=1),
@@ -134,7 +134,7 @@ GROWING: Final = (
     Workload(
         name="callbacks",
         title="results, each with a callback",
-        contenders=KAZOO,
+        contenders=(*KAZOO, FLOOR),
         metrics=_costs("result"),
         full=Effort(100_000, rounds=1),
         quick=Effort(4_000, rounds=1),
@@ -143,7 +143,7 @@ GROWING: Final = (
     Workload(
         name="paced watches",
         title="watch callbacks at a steady pace, each makes a request",
-        contenders=KAZOO,
+        contenders=(*KAZOO, FLOOR),
         metrics=_costs("event", Metric("lag", "ms from write to answer, p99", 1)),
         full=Effort(1_000, seconds=3.0, rounds=2),
         quick=Effort(400, seconds=0.25, rounds=1),
@@ -152,7 +152,7 @@ GROWING: Final = (
     Workload(
         name="life cycles",
         title="clients one after the other: build, start, stop",
-        contenders=KAZOO,
+        contenders=(*KAZOO, FLOOR),
         metrics=_costs("client"),
         full=Effort(200, rounds=3),
         quick=Effort(16, rounds=1),

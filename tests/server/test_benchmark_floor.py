@@ -1,0 +1,50 @@
+"""The floor of the benchmark runs kazoo's own code, and does the work of the other contenders."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from kazoo.client import KazooClient
+
+from tests.benchmarks.jobs import DATA, Job
+from tests.benchmarks.kinds import FLOOR
+from tests.benchmarks.workers import Crew
+from tests.benchmarks.workloads import WORKLOADS
+
+FEW = 160
+"""So that the smallest size, an eighth, has an item for each of 20 consumers of a queue."""
+
+ROWS = [workload.name for workload in WORKLOADS if FLOOR in workload.contenders]
+
+
+@pytest.fixture(scope="module")
+def crew() -> Iterator[Crew]:
+    """Give workers for all of these tests."""
+    with Crew() as crew:
+        yield crew
+
+
+@pytest.fixture(scope="module")
+def root(zookeeper_hosts: str) -> Iterator[str]:
+    """Give a node that has what the workloads read."""
+    root = f"/floor-{uuid.uuid4().hex}"
+    client = KazooClient(zookeeper_hosts)
+    client.start()
+    try:
+        client.create(f"{root}/node", DATA, makepath=True)
+        yield root
+        client.delete(root, recursive=True)
+    finally:
+        client.stop()
+        client.close()
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_floor_does_each_workload_that_it_is_a_floor_of(
+    crew: Crew, zookeeper_hosts: str, root: str, row: str
+) -> None:
+    """Each checks what it has read, seen or taken, and would hang, or fail, if that were less."""
+    metrics = crew.do(FLOOR, Job(row, zookeeper_hosts, root, FEW, 0.25), 60)
+    assert metrics["cpu"] > 0
