@@ -46,9 +46,12 @@ class Verdict(NamedTuple):
     def is_out_of_reach(self) -> bool:
         """Whether no handler can meet the target: the floor meets it in no round.
 
-        Where ours is better than the floor, as noise may have it, that says nothing.
+        Where ours is better than the floor, as noise may have it, that says nothing. Nor does the
+        wall clock of a single round.
         """
         if self.floor is None or self.value is None or self.holds:
+            return False
+        if self.target.metric != "cpu" and len(self.floor.samples) == 1:
             return False
         more_is_better = self.target.sense == "≥"
         best = self.floor.most if more_is_better else self.floor.least

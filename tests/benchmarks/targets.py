@@ -34,6 +34,7 @@ def _of_growing() -> Iterator[Target]:
             yield Target(workload.name, "cpu", "≤", 0.6, "threads")
         if "late" in measured:
             yield Target(workload.name, "late", "≤", 5.0)
+            yield Target(workload.name, "own", "≤", 5.0)
 
 
 TARGETS: Final = (
@@ -57,12 +58,16 @@ TARGETS: Final = (
     Target("read large", "rate", "≥", 0.8, "bare socket"),
     Target("write large", "rate", "≥", 0.8, "bare socket"),
     Target("draining", "p99", "≤", 5.0),
+    Target("draining", "own p99", "≤", 5.0),
     Target("draining", "worst", "≤", 15.0),
     Target("flooding", "p99", "≤", 5.0),
+    Target("flooding", "own p99", "≤", 5.0),
     Target("flooding", "worst", "≤", 15.0),
     Target("watches", "p99", "≤", 5.0),
+    Target("watches", "own p99", "≤", 5.0),
     Target("watches", "worst", "≤", 15.0),
     Target("draining tls", "p99", "≤", 5.0),
+    Target("draining tls", "own p99", "≤", 5.0),
     Target("draining tls", "worst", "≤", 15.0),
     Target("fleet", "threads", "≤", 12.0),
     Target("fleet", "memory", "≤", 0.5, "threads"),

@@ -126,7 +126,7 @@ GROWING: Final = (
         title="20 consumers take from a LockingQueue",
         contenders=(*KAZOO, FLOOR),
         metrics=_costs("taken item"),
-        full=Effort(10_000, rounds=1),
+        full=Effort(10_000, rounds=2),
         quick=Effort(160, rounds=1),
         server="own",
         grows="items",
