@@ -10,8 +10,10 @@ from kazoo.client import KazooClient
 
 from tests.benchmarks.jobs import DATA, Job
 from tests.benchmarks.kinds import FLOOR
+from tests.benchmarks.results import FLOORS_HANDLER
 from tests.benchmarks.workers import Crew
 from tests.benchmarks.workloads import WORKLOADS
+from tests.support import run_python
 
 FEW = 160
 """So that the smallest size, an eighth, has an item for each of 20 consumers of a queue."""
@@ -48,3 +50,41 @@ def test_the_floor_does_each_workload_that_it_is_a_floor_of(
     """Each checks what it has read, seen or taken, and would hang, or fail, if that were less."""
     metrics = crew.do(FLOOR, Job(row, zookeeper_hosts, root, FEW, 0.25), 60)
     assert metrics["cpu"] > 0
+
+
+def test_the_handler_of_the_floor_is_a_small_part_of_it(zookeeper_hosts: str, root: str) -> None:
+    """By the bytecode of a ``get``: kazoo's code, and the standard library's, is the rest."""
+    told = run_python(
+        f"""
+        import sys
+        from collections import Counter
+        import greenlet
+        from tests.benchmarks import floor
+        from tests.benchmarks.contenders import by_name
+        from tests.benchmarks.kazoo_clients import started
+
+        ran = Counter()
+
+        def on_call(frame, event, argument):
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            is_floors = frame.f_code.co_filename == floor.__file__
+
+            def on_event(frame, event, argument):
+                ran[is_floors] += event == "opcode"
+                return on_event
+
+            return on_event
+
+        by_name("{FLOOR}").prepare()
+        with started("{zookeeper_hosts}") as client:
+            client.get("{root}/node")
+            greenlet.settrace(lambda event, greenlets: sys.settrace(on_call))
+            sys.settrace(on_call)
+            for _ in range(50):
+                client.get("{root}/node")
+            sys.settrace(None)
+            greenlet.settrace(None)
+        print(ran[True] / ran.total())
+        """
+    )
+    assert float(told.stdout) == pytest.approx(FLOORS_HANDLER, abs=0.05)

@@ -50,8 +50,9 @@ def test_a_target_that_the_floor_does_not_meet_is_out_of_reach() -> None:
     ("ours", "floor"),
     [
         pytest.param([0.7, 0.7], [0.3, 0.3], id="the floor meets it"),
-        pytest.param([0.9, 0.9, 0.9], [0.8, 0.5, 0.8], id="the floor meets it in one round"),
-        pytest.param([0.7, 0.7], [0.8, 0.8], id="ours is better than the floor"),
+        pytest.param([0.9, 0.9, 0.9], [0.85, 0.5, 0.85], id="the floor meets it in one round"),
+        pytest.param([0.9, 0.9], [0.8, 0.8], id="a handler that costs nothing would"),
+        pytest.param([0.9, 0.9], [0.95, 0.95], id="ours is better than the floor"),
         pytest.param([0.5, 0.5], [0.8, 0.8], id="ours meets it"),
     ],
 )
