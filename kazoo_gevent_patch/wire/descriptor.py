@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from math import inf
-from time import monotonic
+from time import perf_counter
 from typing import Any, Final
 
-from gevent import get_hub
+from gevent import get_hub, getcurrent
 from gevent.exceptions import ConcurrentObjectUseError
 from gevent.hub import Hub
 
@@ -31,36 +31,41 @@ class DescriptorEvents:
         self._watchers: dict[int, Any] = {}
         self._timer: Any = None
         self._rings = inf
-        """When the timer rings, if it is active."""
-        self._place = Place()
-        self._place.thread = None
+        """When the timer rings; ``inf`` if it is not known to be active."""
+        self._wait_in(get_hub())
         self._is_used = False
         """Whether a greenlet waits in the place."""
 
     def wait(self, events: int, deadline: float, channel: WakeReader) -> int:
         """Return the events that ended the wait, 0 for anything else.
 
-        That is the deadline (by the monotonic clock; ``inf`` is never), a byte in the
+        That is the deadline (by ``perf_counter``; ``inf`` is never), a byte in the
         channel, or a false alarm.
         """
         if self._is_used:
             raise ConcurrentObjectUseError("Another greenlet already waits for this connection")
-        place, hub = self._place, get_hub()
-        if place.hub is not hub:
-            place = self._move_to(hub)
+        place = self._place
+        # The first question mostly answers the second, which takes longer.
+        if getcurrent().parent is not place.hub and get_hub() is not place.hub:
+            self.close()
+            place = self._wait_in(get_hub())
         elif place.ready():
             place.clear()  # woken when nobody waited
+            self._rings = inf  # it may have been the timer
         watcher = self._watchers.get(events)
         if watcher is None:
-            watcher = self._watchers[events] = hub.loop.io(self._fd, events)
+            watcher = self._watchers[events] = place.hub.loop.io(self._fd, events)
+        happened: Any = 0
         self._is_used = True
         try:
-            watcher.start(place.switch, pass_events=True)
-            if deadline < inf and (deadline < self._rings or not self._timer.active):
+            watcher.start(self._go_on, pass_events=True)
+            if deadline < self._rings:
                 self._set_timer(deadline)
-            happened = channel.waiting.wait(channel.bytes.__len__, None, None, place)
+            happened = channel.waiting.wait(channel.size, None, None, place)
         finally:
             self._is_used = False
+            if not happened:
+                self._rings = inf  # it may have been the timer
             watcher.stop()
         return happened if type(happened) is int else 0
 
@@ -79,17 +84,17 @@ class DescriptorEvents:
         if self._is_used:
             self._place.wake(READ)
 
-    def _move_to(self, hub: Hub) -> Place:
-        """Wait in another event loop from now on."""
-        self.close()
-        self._place = Place(hub)
-        self._place.thread = None
-        return self._place
+    def _wait_in(self, hub: Hub) -> Place:
+        """Wait in that event loop from now on."""
+        place = self._place = Place(hub)
+        place.thread = None
+        self._go_on = place.switch
+        return place
 
     def _set_timer(self, deadline: float) -> None:
         """Have the timer ring at the deadline."""
         if self._timer is not None:
             self._timer.close()
-        self._timer = self._place.hub.loop.timer(max(deadline - monotonic(), 0))
-        self._timer.start(self._place.switch, 0, update=True)
+        self._timer = self._place.hub.loop.timer(max(deadline - perf_counter(), 0))
+        self._timer.start(self._go_on, 0, update=True)
         self._rings = deadline

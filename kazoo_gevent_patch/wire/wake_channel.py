@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from kazoo_gevent_patch.loop.waiting import WaitingList
@@ -89,12 +90,14 @@ class WakeWriter(_End):
 class WakeReader(_End):
     """The end that the connection greenlet waits on, through the handler's ``select``."""
 
-    __slots__ = ("bytes", "client", "waiting")
+    __slots__ = ("bytes", "client", "size", "waiting")
 
     def __init__(self, channel: _Channel) -> None:
         super().__init__(channel)
         self.bytes = channel.bytes
         """What waits to be received."""
+        self.size: Callable[[], int] = self.bytes.__len__
+        """Returns how many bytes that are."""
         self.waiting = channel.waiting
         """Where to wait for a byte."""
         self.client: Any = None
