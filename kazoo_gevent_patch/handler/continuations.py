@@ -6,7 +6,7 @@ waits for the operation, neither would ever go on; so steps do not go through th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, Final
@@ -65,12 +65,12 @@ def is_continuation(callback: Callable[..., object]) -> bool:
     ``create(makepath=True)``, ``ensure_path`` and ``sync`` are chains of such steps, local
     functions in kazoo/client.py. A step queues the next request. Some recipes have steps too.
     """
-    if isinstance(callback, partial) and getattr(callback.func, "__name__", None) == "spawn":
-        # A SetPartitioner's, with a wrapper of ours over it; spawning never waits.
-        return any(step_of(getattr(job, "__wrapped__", job)) == JOB for job in callback.args[:1])
     function = _unwrapped(callback)
     if function is not None and function.__globals__.get("__name__") == "kazoo.client":
         return "<locals>" in function.__qualname__
+    if isinstance(callback, partial) and getattr(callback.func, "__name__", None) == "spawn":
+        # A SetPartitioner's, with a wrapper of ours over it; spawning never waits.
+        return any(step_of(getattr(job, "__wrapped__", job)) == JOB for job in callback.args[:1])
     return _name(function) in _SIGNALS
 
 
@@ -115,14 +115,26 @@ def _unwrapped(callback: Any) -> FunctionType | None:
         if type(callback) is FunctionType:
             if callback.__globals__ is not _DECORATORS:
                 return callback
-            if not callback.__closure__:
+            closure = callback.__closure__
+            if not closure:
                 return None
             # wrap() and capture_exceptions(); the first leaves no __wrapped__.
-            names = callback.__code__.co_freevars
-            callback = callback.__closure__[names.index("function")].cell_contents
+            callback = closure[_CELL].cell_contents
         elif isinstance(callback, partial):
             callback = callback.func
         elif isinstance(callback, MethodType):
             callback = callback.__func__
         else:
             return None
+
+
+def _cells() -> Iterator[int]:
+    """Return in which cell of its closure each of kazoo's decorators keeps the function."""
+    function: Any = kazoo.handlers.utils.wrap(None)(_cells)  # it uses the other
+    while function is not _cells:
+        cell = function.__code__.co_freevars.index("function")
+        yield cell
+        function = function.__closure__[cell].cell_contents
+
+
+(_CELL,) = set(_cells())  # to look the name up for each request would take longer than the rest
