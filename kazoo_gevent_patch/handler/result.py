@@ -68,15 +68,14 @@ class AsyncResult(_GeventAsyncResult):
     # Nothing is left to gevent's class but its name: what it keeps in each instance, and the
     # frames that its compiled code adds to each traceback, are as many objects again for the
     # garbage collector to look at.
-    __slots__ = ("__dict__", "_handler", "_value")
-
-    # The places of what waits, and the callbacks, in the order in which they came. None until the
-    # first one comes, for the collector's sake too.
-    _linked: WaitingList | None = None
+    __slots__ = ("__dict__", "_handler", "_linked", "_value")
 
     def __init__(self, handler: Completions | None = None) -> None:
         self._handler = handler
         self._value: Any = _UNSET
+        # The places of what waits, and the callbacks, in the order in which they came. None until
+        # the first one comes, for the collector's sake too.
+        self._linked: WaitingList | None = None
 
     def ready(self) -> bool:
         """Return true if and only if it holds a value or an exception."""
@@ -220,12 +219,15 @@ class AsyncResult(_GeventAsyncResult):
         linked = self._list()
         if not (linked and any(_callback_of(link) == callback for link in linked)):
             linked.append(Link(callback) if self._runs_in_hub(callback) else callback)
-        if self.ready():
+        if self._value is not _UNSET:
             self._notify(linked)
 
     def _runs_in_hub(self, callback: _Callback) -> bool:
-        # Functions are what kazoo links to nearly each of its requests.
-        return self._handler is None or (type(callback) is not FunctionType and is_waiter(callback))
+        # Most are functions: kazoo's own steps, as they are or with arguments.
+        kind = type(callback)
+        return self._handler is None or (
+            kind is not FunctionType and kind is not partial and is_waiter(callback)
+        )
 
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
@@ -247,8 +249,10 @@ class AsyncResult(_GeventAsyncResult):
     def _list(self) -> WaitingList:
         linked = self._linked
         if linked is None:
-            # setdefault is atomic: threads that come at once get the same list.
-            linked = self.__dict__.setdefault("_linked", WaitingList())
+            new = WaitingList()
+            # Threads that come at once get the same list: CPython lets another one run only after
+            # a call or a jump back, and there is neither in this line.
+            self._linked = linked = new if self._linked is None else self._linked
         return linked
 
     def _notify(self, linked: WaitingList) -> None:
@@ -264,9 +268,16 @@ class AsyncResult(_GeventAsyncResult):
 
     def _call_back(self, linked: WaitingList, callback: _Callback) -> None:
         """Take the callback out and have it run, in one step that nothing interrupts."""
+        is_step = is_continuation(callback)
+        if is_step and linked and linked[0] is callback:
+            # Mostly it is the only one. CPython runs signal handlers and other threads after calls
+            # and after jumps back; from the question to the call there is neither.
+            del linked[0]
+            callback(self)
+            return
         handler, call = self._handler, partial(callback, self)
         assert handler is not None  # nosec B101 # for the type checker: else it would have been a Link
-        queue = None if is_continuation(callback) else handler.completion_queue
+        queue = None if is_step else handler.completion_queue
         try:
             atomically(
                 partial(linked.remove, callback), call if queue is None else queue.adding(call)

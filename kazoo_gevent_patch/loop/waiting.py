@@ -80,13 +80,10 @@ class Place(Waiter):
     def wait(self, timeout: float | None) -> Any:
         """Wait until the place is woken, at most ``timeout`` seconds, and return the news.
 
-        Returns False on time-out. None waits for ever, with a timer all the same, unless the event
-        loop goes on in any case: without one gevent takes it for a wait that never ends
-        (``LoopExit``) where the loop has nothing else to wait for, and the news may come from
-        another thread.
+        Returns False on time-out. None waits for ever, with a timer all the same: without one
+        gevent takes it for a wait that never ends (``LoopExit``) where the loop has nothing else to
+        wait for, and the news may come from another thread.
         """
-        if timeout is None and self.thread is None:
-            return self.get()
         timer = self.hub.loop.timer(FAR_OFF if timeout is None else max(timeout, 0))
         try:
             timer.start(self.switch, False, update=True)
@@ -154,9 +151,13 @@ def new_place(home: Hub | None = None) -> Place | ThreadPlace:
 
     ``home`` is the hub whose event loop goes on, if there is one.
     """
-    hub = hub_to_wait_in()
-    if hub is None:
-        return ThreadPlace()
+    current: Any = getcurrent()
+    if home is not None and (current.parent is home or current is home.parent):
+        hub: Hub | None = home  # quicker than asking which the thread's is
+    else:
+        hub = hub_to_wait_in()
+        if hub is None:
+            return ThreadPlace()
     place = Place(hub)
     place.thread = None if hub is home else this_thread()
     return place
@@ -192,7 +193,8 @@ class WaitingList(list[Any]):
             self.append(place)
             if is_over():
                 return False
-            news = place.wait(timeout)
+            # Without a timer only where the event loop goes on in any case.
+            news = place.get() if timeout is None and place.thread is None else place.wait(timeout)
         finally:
             if self:
                 try:

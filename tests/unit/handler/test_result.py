@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import doctest
 import pickle
 import sys
@@ -477,3 +478,31 @@ def test_a_value_may_come_from_a_native_thread_when_no_client_lives_here(started
 
     threading.Thread(target=set_when_it_is_waited_for).start()
     assert result.get() == 5
+
+
+def uninterrupted(function: Callable[..., object], change: str) -> list[tuple[str, object]]:
+    """Return the instructions round one of them that CPython carries out without a pause."""
+    code = [(step.opname, step.argval) for step in dis.get_instructions(function)]
+    at = next(at for at, (name, _) in enumerate(code) if name == change)
+    pauses = [
+        at
+        for at, (name, _) in enumerate(code)
+        if name.startswith("CALL") or "BACKWARD" in name or "ABSOLUTE" in name
+    ]
+    return code[
+        max(p for p in pauses if p < at) + 1 : min(p for p in [*pauses, len(code)] if p > at)
+    ]
+
+
+def test_threads_that_come_at_once_get_one_list() -> None:
+    """No other thread runs between the look for a list and the store of the new one."""
+    steps = uninterrupted(AsyncResult._list, "STORE_ATTR")
+    assert ("LOAD_ATTR", "_linked") in steps
+
+
+def test_a_step_of_kazoos_is_taken_out_and_called_at_once() -> None:
+    """Nothing runs between the look at the list, the removal and the call."""
+    steps = uninterrupted(AsyncResult._call_back, "DELETE_SUBSCR")
+    names = [name for name, _ in steps]
+    assert names.index("IS_OP") < names.index("DELETE_SUBSCR")
+    assert "is_continuation" not in [argument for _, argument in steps]
