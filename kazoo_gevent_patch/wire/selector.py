@@ -56,9 +56,11 @@ class Selector:
             if type(connection) is Connection and connection.ready:
                 return [connection], [], []
         elif len(rlist) == 2 and type(timeout) is float and timeout > 0:  # noqa: PLR2004
-            # Is there a reply or a request?
+            # Is there a request or a reply?
             connection, channel = rlist
             if type(connection) is Connection and type(channel) is WakeReader:
+                if channel.bytes and perf_counter() < self.slice.ends:
+                    return ([connection, channel] if connection.ready else [channel]), [], []
                 return self._select_own(rlist, (), connection, channel, timeout)
         return self._select_checked(rlist, wlist, timeout)
 
