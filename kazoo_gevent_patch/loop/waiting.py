@@ -97,6 +97,8 @@ class ThreadPlace:
 
     __slots__ = ("_lock", "thread")
 
+    thread: NativeThread
+
     def __init__(self) -> None:
         self.thread = this_thread()
         self._lock = _native_lock()
