@@ -15,6 +15,7 @@ import pytest
 from gevent import socket
 
 from kazoo_gevent_patch.wire import connection as connection_module
+from kazoo_gevent_patch.wire import sending
 from kazoo_gevent_patch.wire.connection import Connection
 from kazoo_gevent_patch.wire.descriptor import READ, WRITE, DescriptorEvents
 from kazoo_gevent_patch.wire.selector import Selector
@@ -189,7 +190,7 @@ def test_a_large_message_is_taken_whole_and_told_as_it_leaves(
             sent, pieces = sent + told, pieces + 1
         assert len(received) + len(connection.behind) <= len(data) + 5
     assert pieces > 5
-    assert len(connection.behind) < connection_module.WRITE_SIZE
+    assert len(connection.behind) < sending.WRITE_SIZE
     connection.send(b"next")
     while not received.endswith(b"next"):
         received += peer.recv(1 << 20)
@@ -565,7 +566,7 @@ def read_replies(selector: Selector, connection: Connection, reader: WakeReader)
 def write_a_large_message(selector: Selector, connection: Connection, _: WakeReader) -> None:
     """Send a piece of a message that has no end."""
     assert selector.select([], [connection], [], 5.0)[1] == [connection]
-    assert connection.send(bytes(connection_module.WRITE_SIZE))
+    assert connection.send(bytes(sending.WRITE_SIZE))
 
 
 @pytest.mark.parametrize("is_tls", [False, True])

@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 
 from kazoo_gevent_patch.heartbeats.sessions import HEARTBEAT
-from kazoo_gevent_patch.wire import connection as connection_module
+from kazoo_gevent_patch.wire import sending
 from kazoo_gevent_patch.wire.connection import Connection
 from tests.unit.wire.two_threads import Line, in_thread, message, stop_before, tls_pair
 
 STEPS = 5000
 """More than any of these have."""
 
-NATIVE_SLEEP = connection_module._native_sleep
+NATIVE_SLEEP = sending._native_sleep
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -150,7 +150,7 @@ def work_before(
         loop.start()
         assert can_no_more.wait(10)
 
-    patch.setattr(connection_module, "_native_sleep", wait)
+    patch.setattr(sending, "_native_sleep", wait)
     if not stop_before(
         step,
         lambda: outcomes.append(line.connection.interject(HEARTBEAT, line.is_wanted)),
@@ -180,7 +180,7 @@ def test_the_loop_waits_while_the_helper_thread_is_in_a_call_of_the_socket(
             loop.start()
             assert waits.wait(10)
 
-        monkeypatch.setattr(connection_module, "_native_sleep", wait)
+        monkeypatch.setattr(sending, "_native_sleep", wait)
         line.connection._sock.meanwhile = meanwhile
         assert line.connection.interject(HEARTBEAT, line.is_wanted)
         loop.join(10)

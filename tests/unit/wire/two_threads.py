@@ -16,7 +16,7 @@ from typing import Any
 import gevent.ssl
 
 from kazoo_gevent_patch.heartbeats.sessions import HEARTBEAT
-from kazoo_gevent_patch.wire import connection as connection_module
+from kazoo_gevent_patch.wire import connection, sending
 from kazoo_gevent_patch.wire.connection import Connection
 from kazoo_gevent_patch.wire.wake_channel import wake_channel
 from tests.zookeeper.tls import Authority
@@ -150,7 +150,7 @@ def stop_before(step: int, function: Callable[[], object], meanwhile: Callable[[
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal steps
-        if frame.f_code.co_filename != connection_module.__file__:
+        if frame.f_code.co_filename not in (connection.__file__, sending.__file__):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
