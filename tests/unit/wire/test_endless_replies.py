@@ -91,7 +91,7 @@ def test_stop_waits_while_replies_come(
 ) -> None:
     """Requests that were sent before are answered, however long all of them take together."""
     if version("kazoo") == "2.10.0":
-        pytest.skip("it leaves its loop as soon as stop() is called, on any handler")
+        pytest.skip("kazoo 2.10.0 leaves its loop as soon as stop() is called, on any handler")
     monkeypatch.setattr(protocol, "LONGEST_PATIENCE", 0.5)
     client = hostile_client(schedule=replace(AT_ONCE, delays=(0.2,)))
     client._session_timeout = 500
