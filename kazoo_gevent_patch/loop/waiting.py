@@ -153,13 +153,9 @@ def new_place(home: Hub | None = None) -> Place | ThreadPlace:
 
     ``home`` is the hub whose event loop goes on, if there is one.
     """
-    current: Any = getcurrent()
-    if home is not None and (current.parent is home or current is home.parent):
-        hub: Hub | None = home  # quicker than asking which the thread's is
-    else:
-        hub = hub_to_wait_in()
-        if hub is None:
-            return ThreadPlace()
+    hub = hub_to_wait_in()
+    if hub is None:
+        return ThreadPlace()
     place = Place(hub)
     place.thread = None if hub is home else this_thread()
     return place

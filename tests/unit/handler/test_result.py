@@ -450,6 +450,26 @@ def test_a_native_thread_that_is_first_to_queue_leaves_it_to_the_handlers_event_
     assert ran_in[0] == ran_in[1]
 
 
+def test_code_waits_in_the_event_loop_that_its_thread_has_now() -> None:
+    """The program has destroyed the one in which it started the handler."""
+    got: list[object] = []
+
+    def start_and_wait() -> None:
+        handler = SequentialGeventHandler()
+        handler.start()
+        gevent.get_hub().destroy(destroy_loop=True)
+        for timeout in (None, 30):
+            result = handler.async_result()
+            gevent.spawn_later(0.01, result.set, timeout)
+            got.append(result.get(timeout=timeout))
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    thread = threading.Thread(target=start_and_wait)
+    thread.start()
+    thread.join(30)
+    assert got == [None, 30]
+
+
 @pytest.mark.parametrize("kind", [AsyncResult, Event])
 def test_a_link_of_a_thread_without_gevent_is_called_in_the_setters_loop(kind: Any) -> None:
     """A native thread that has never used gevent has no event loop that would call it."""
