@@ -59,8 +59,13 @@ class Selector:
             # Is there a request or a reply?
             connection, channel = rlist
             if type(connection) is Connection and type(channel) is WakeReader:
-                if channel.bytes and perf_counter() < self.slice.ends:
-                    return ([connection, channel] if connection.ready else [channel]), [], []
+                requests = channel.bytes
+                if connection.ready:
+                    # Replies do not hold back what waits to be sent.
+                    if (requests or not connection.behind) and perf_counter() < self.slice.ends:
+                        return ([connection, channel] if requests else [connection]), [], []
+                elif requests and perf_counter() < self.slice.ends:
+                    return [channel], [], []
                 return self._select_own(rlist, (), connection, channel, timeout)
         return self._select_checked(rlist, wlist, timeout)
 
