@@ -462,6 +462,7 @@ def test_code_waits_in_the_event_loop_that_its_thread_has_now() -> None:
             result = handler.async_result()
             gevent.spawn_later(0.01, result.set, timeout)
             got.append(result.get(timeout=timeout))
+        handler.stop()
         gevent.get_hub().destroy(destroy_loop=True)
 
     thread = threading.Thread(target=start_and_wait)
