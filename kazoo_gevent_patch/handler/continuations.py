@@ -129,12 +129,16 @@ def _unwrapped(callback: Any) -> FunctionType | None:
 
 
 def _cells() -> Iterator[int]:
-    """Return in which cell of its closure each of kazoo's decorators keeps the function."""
+    """Return in which cell of its closure each of kazoo's decorators keeps the function.
+
+    A program may have put another decorator in the place of one of them.
+    """
     function: Any = kazoo.handlers.utils.wrap(None)(_cells)  # it uses the other
-    while function is not _cells:
+    while getattr(function, "__globals__", None) is _DECORATORS:
         cell = function.__code__.co_freevars.index("function")
         yield cell
         function = function.__closure__[cell].cell_contents
 
 
-(_CELL,) = set(_cells())  # to look the name up for each request would take longer than the rest
+# To look the name up for each request would take longer than the rest.
+_CELL: Final = max(_cells(), default=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
@@ -73,9 +72,14 @@ class AsyncResult(_GeventAsyncResult):
     def __init__(self, handler: Completions | None = None) -> None:
         self._handler = handler
         self._value: Any = _UNSET
-        # The places of what waits, and the callbacks, in the order in which they came. None until
-        # the first one comes, for the collector's sake too.
+        # The places of what waits and the callbacks, in order; None at first, for the collector.
         self._linked: WaitingList | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Have a derived class's results complete before its ``__init__``, which may set them."""
+        super().__init_subclass__(**options)
+        if "__new__" not in vars(cls):
+            setattr(cls, "__new__", _new)  # noqa: B010 # pyright would take it for our own
 
     def ready(self) -> bool:
         """Return true if and only if it holds a value or an exception."""
@@ -118,11 +122,9 @@ class AsyncResult(_GeventAsyncResult):
         ``exc_info``, as ``sys.exc_info`` has it, is where the exception was raised first;
         without it that is what the exception itself tells now.
         """
-        _, exception, traceback = exc_info or (
-            None,
-            exception,
-            getattr(exception, "__traceback__", None),
-        )
+        traceback = getattr(exception, "__traceback__", None)
+        if exc_info:
+            _, exception, traceback = exc_info
         self._value = _Failure(exception, traceback)
         if self._handler is not None:
             self._handler.has_failed = True
@@ -234,8 +236,7 @@ class AsyncResult(_GeventAsyncResult):
         linked = self._list()
         for link in tuple(linked):
             if _callback_of(link) == callback:
-                with suppress(ValueError):  # whatever sets it was quicker
-                    linked.remove(link)
+                linked.leave(link)  # unless whatever sets it was quicker
 
     def waiters(self) -> list[Place]:
         """Return the places of the greenlets that wait; safe in any native thread."""
@@ -250,8 +251,7 @@ class AsyncResult(_GeventAsyncResult):
         linked = self._linked
         if linked is None:
             new = WaitingList()
-            # Threads that come at once get the same list: CPython lets another one run only after
-            # a call or a jump back, and there is neither in this line.
+            # Threads that come at once get the same list: in this line CPython lets none run.
             self._linked = linked = new if self._linked is None else self._linked
         return linked
 
@@ -269,12 +269,9 @@ class AsyncResult(_GeventAsyncResult):
     def _call_back(self, linked: WaitingList, callback: _Callback) -> None:
         """Take the callback out and have it run, in one step that nothing interrupts."""
         is_step = is_continuation(callback)
-        if is_step and linked and linked[0] is callback:
-            # Mostly it is the only one. CPython runs signal handlers and other threads after calls
-            # and after jumps back; from the question to the call there is neither.
-            del linked[0]
-            callback(self)
-            return
+        # CPython runs signal handlers and other threads after calls and after jumps back, and a
+        # debugger between two lines; from the question to the call there is none of these.
+        if is_step and linked and linked[0] is callback: del linked[0]; callback(self); return  # noqa: E701, E702 # fmt: skip
         handler, call = self._handler, partial(callback, self)
         assert handler is not None  # nosec B101 # for the type checker: else it would have been a Link
         queue = None if is_step else handler.completion_queue
@@ -290,6 +287,12 @@ class AsyncResult(_GeventAsyncResult):
                 # kazoo promises that these have run when the setter returns
                 # (kazoo/handlers/utils.py, AsyncResult._do_callbacks).
                 queue.flush()
+
+
+def _new(cls: type[AsyncResult], *_: object, **__: object) -> AsyncResult:
+    result = _GeventAsyncResult.__new__(cls)
+    AsyncResult.__init__(result)
+    return result
 
 
 def _callback_of(link: _Link) -> object:

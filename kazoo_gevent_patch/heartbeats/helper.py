@@ -76,6 +76,8 @@ class Helper:
         """Be as new, without a thread. In a forked child, which has not inherited it."""
         self._attended: set[ref[Attended]] = set()
         """Weak references, so that a client that nobody stopped can go."""
+        self._seen: frozenset[ref[Attended]] = frozenset()
+        """What the thread knows of: that of ``_attended`` when it last looked."""
         self._pauses: list[None] = []
         """One for each fork under way; and one at the interpreter's exit, for good."""
         self._free: list[tuple[()]] = [()]
@@ -92,13 +94,12 @@ class Helper:
     def add(self, thing: Attended, seconds: float) -> None:
         """Attend to ``thing``, in so many seconds for the first time, for as long as it lives.
 
-        What was added before, and not removed since, keeps its time: the thread sleeps on.
+        What the thread knows of keeps its time: the thread sleeps on.
         """
         reference = ref(thing, self._attended.discard)
-        is_new = reference not in self._attended
         self._attended.add(reference)
         # Stored first, looked at second; the thread does it the other way round.
-        if is_new and monotonic() + seconds < self._wakes_at:
+        if reference not in self._seen and monotonic() + seconds < self._wakes_at:
             self._ring()
         self._start()
 
@@ -168,7 +169,8 @@ class Helper:
     def _attend(self) -> float:
         """Call everything that was added; return for how many seconds to sleep."""
         seconds = LONGEST_WAIT
-        for reference in tuple(self._attended):
+        self._seen = frozenset(self._attended)
+        for reference in self._seen:
             thing = reference()
             if thing is not None:
                 seconds = min(seconds, thing.attend())

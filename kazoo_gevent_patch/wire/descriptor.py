@@ -45,8 +45,10 @@ class DescriptorEvents:
         if self._is_used:
             raise ConcurrentObjectUseError("Another greenlet already waits for this connection")
         place = self._place
-        # The first question mostly answers the second, which takes longer.
-        if getcurrent().parent is not place.hub and get_hub() is not place.hub:
+        hub: Any = place.hub
+        # The parent mostly answers it; to ask for the hub takes longer. One that was destroyed has
+        # no loop, and may have children that go on.
+        if (hub.loop is None or getcurrent().parent is not hub) and get_hub() is not hub:
             self.close()
             place = self._wait_in(get_hub())
         elif place.ready():

@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable
+from itertools import count
 from time import perf_counter
 from typing import Any
 
@@ -527,3 +528,49 @@ def test_a_step_of_kazoos_is_taken_out_and_called_at_once() -> None:
     names = [name for name, _ in steps]
     assert names.index("IS_OP") < names.index("DELETE_SUBSCR")
     assert "is_continuation" not in [argument for _, argument in steps]
+
+
+@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("meanwhile", ["unlink", "set"])
+def test_a_debugger_may_run_between_any_two_lines_of_the_hand_over(
+    handler: SequentialGeventHandler, meanwhile: str, number: int
+) -> None:
+    """Each callback is called once, or not at all where it was unlinked meanwhile."""
+    kazoos: dict[str, Any] = {"__name__": "kazoo.client"}
+    exec("make = lambda ran, name: lambda _: ran.append(name)", kazoos)  # a step has <locals>
+    ran: list[str] = []
+    first, second = (kazoos["make"](ran, name) for name in ("first", "second"))
+    result, lines = handler.async_result(), count()
+    result.rawlink(first)
+    result.rawlink(second)
+
+    def trace(frame: Any, event: str, _: object) -> Any:
+        if frame.f_code is not AsyncResult._call_back.__code__:
+            return None
+        if event == "line" and next(lines) == number:
+            result.unlink(first) if meanwhile == "unlink" else result.set()
+        return trace
+
+    sys.settrace(trace)
+    try:
+        result.set()
+    finally:
+        sys.settrace(None)
+    assert ran.count("second") == 1
+    assert ran.count("first") == 1 or (meanwhile == "unlink" and ran == ["second"])
+
+
+def test_a_derived_class_may_set_before_it_calls_init(handler: SequentialGeventHandler) -> None:
+    """Or never call it, as where a result is there from the start."""
+
+    class Done(AsyncResult):
+        def __init__(self, value: object) -> None:
+            self.set(value)
+
+    class Both(Done):
+        def __init__(self) -> None:
+            super().__init__(1)
+            AsyncResult.__init__(self, handler)
+
+    assert (Done(5).get(), Done(5).linkcount()) == (5, 0)
+    assert not Both().ready()

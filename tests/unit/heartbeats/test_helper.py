@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from math import inf
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,27 @@ def test_what_is_attended_to_already_wakes_nobody(
     helper.add(Thing(), 0.0)
     assert len(rings) == before + 1
     monkeypatch.undo()  # the fixture ends the thread
+
+
+def test_what_is_removed_while_it_is_added_again_is_attended_to(helper: Helper) -> None:
+    """Two threads, each with a client: one stops while the other starts."""
+    thing, other = Thing(), Thing()
+
+    class Attended(set[Any]):
+        def add(self, reference: Any) -> None:
+            helper.remove(thing)
+            looks = len(other.times)
+            helper._ring()
+            wait_until(lambda: len(other.times) > looks and helper._wakes_at < inf)
+            super().add(reference)
+
+    helper.add(other, 0.0)
+    helper.add(thing, 0.0)
+    wait_until(lambda: thing.times and helper._wakes_at < inf)
+    before = len(thing.times)
+    helper._attended = Attended(helper._attended)
+    helper.add(thing, 0.0)
+    wait_until(lambda: len(thing.times) > before, 20.0)
 
 
 def test_nothing_is_kept_alive(helper: Helper, threads: Callable[[], int]) -> None:

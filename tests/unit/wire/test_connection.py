@@ -6,6 +6,7 @@ import errno
 import io
 import resource
 import socket as plain_socket
+import threading
 from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent import socket
+from greenlet import getcurrent, greenlet
 
 from kazoo_gevent_patch.wire import connection as connection_module
 from kazoo_gevent_patch.wire import sending
@@ -468,6 +470,36 @@ def test_what_is_there_at_the_deadline_is_seen(
     while perf_counter() < end:
         pass
     assert waiting.get(timeout=5) == ([connection], [], [])
+
+
+def test_a_greenlet_of_a_destroyed_event_loop_waits_in_the_next_one() -> None:
+    """It goes on because something else resumes it."""
+    ready: list[object] = []
+
+    def select(main: greenlet) -> None:
+        ours, peers = plain_socket.socketpair()
+        selector, connection = Selector(), Connection(ours)
+        connection.setblocking(False)
+        main.switch()
+        ready.append(selector.select([connection], [], [], 0.01))
+        peers.send(b"x")
+        ready.append(selector.select([connection], [], [], 30.0) == ([connection], [], []))
+        connection.close()
+        peers.close()
+        main.switch()
+
+    def run() -> None:
+        main = getcurrent()
+        selecting = greenlet(select, gevent.get_hub())
+        selecting.switch(main)
+        gevent.get_hub().destroy(destroy_loop=True)
+        selecting.switch()
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(30)
+    assert ready == [([], [], []), True]
 
 
 def test_a_wake_up_that_comes_when_nobody_waits_is_forgotten(
