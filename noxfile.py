@@ -47,6 +47,7 @@ SUITE = [
     "tests/process/test_orders.py",
     "tests/process/test_plugin.py",
     # The suite leaves out tests of the tests, and slow tests that no version affects.
+    "--ignore=tests/server/test_benchmark_floor.py",
     "--ignore=tests/server/test_faults.py",
     "--ignore=tests/server/test_harness.py",
     *OF_THE_SOURCES,
