@@ -78,7 +78,7 @@ class AsyncResult(_GeventAsyncResult):
     def __init_subclass__(cls, **options: Any) -> None:
         """Have a derived class's results complete before its ``__init__``, which may set them."""
         super().__init_subclass__(**options)
-        if "__new__" not in vars(cls):
+        if cls.__new__ is AsyncResult.__new__:
             setattr(cls, "__new__", _new)  # noqa: B010 # pyright would take it for our own
 
     def ready(self) -> bool:

@@ -572,5 +572,16 @@ def test_a_derived_class_may_set_before_it_calls_init(handler: SequentialGeventH
             super().__init__(1)
             AsyncResult.__init__(self, handler)
 
+    class Counted:
+        made = 0
+
+        def __new__(cls, *_: object) -> Any:
+            Counted.made += 1
+            return super().__new__(cls)
+
+    class Own(Counted, AsyncResult):
+        pass
+
     assert (Done(5).get(), Done(5).linkcount()) == (5, 0)
     assert not Both().ready()
+    assert (Own(handler).linkcount(), Counted.made) == (0, 1)
