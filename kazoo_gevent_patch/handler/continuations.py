@@ -140,5 +140,6 @@ def _cells() -> Iterator[int]:
         function = function.__closure__[cell].cell_contents
 
 
-# To look the name up for each request would take longer than the rest.
-_CELL: Final = max(_cells(), default=1)
+# To look the name up for each request would take longer than the rest. If the two of a later kazoo
+# differ, this fails, and nothing is guessed. If the program has replaced both, none is asked for.
+(_CELL,) = set(_cells()) or {1}
