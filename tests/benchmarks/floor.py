@@ -1,9 +1,8 @@
 """The floor: kazoo's own code on primitives that cost next to nothing.
 
-Greenlets of one thread take turns, without gevent. Nothing knows a time-out, so no heartbeats are
-sent, and nothing is safe in other threads, signals or forks. Connections read and write as much at
-a time as they can. So what a workload costs here is the cost of kazoo's own code and of the system
-calls that it needs, and no handler can cost much less.
+No heartbeats are sent, and connections read and write as much at a time as they can. So what a
+workload costs here is the cost of kazoo's own code and of the system calls that it needs, and no
+handler can cost much less.
 """
 
 from __future__ import annotations
@@ -11,159 +10,29 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable
-from heapq import heappop, heappush
 from queue import Empty, Queue
-from select import POLLIN, epoll
-from time import perf_counter
-from typing import Any, Final, NoReturn
+from select import POLLIN
+from typing import Any, Final
 
 from greenlet import getcurrent, greenlet
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import Callback
 
 from tests.benchmarks.bare import READ_SIZE
+from tests.benchmarks.free_primitives import (
+    Event,
+    Lock,
+    Result,
+    Resume,
+    poll,
+    ready,
+    selecting,
+    sleep,
+    turns,
+)
 
 _WRITE_SIZE: Final = 1 << 15
 """Bytes that wait to be sent together at most."""
-
-_Resume = Callable[[], object]
-
-_ready: Final[deque[_Resume]] = deque()
-_sleeping: Final[list[tuple[float, int, _Resume]]] = []
-_selecting: Final[dict[int, Handler]] = {}
-"""Which handler waits for the descriptor."""
-_poll: Final = epoll()
-
-
-def _take_turns() -> NoReturn:
-    """Resume one greenlet after the other; this greenlet is the parent of all but the main one."""
-    while True:
-        if not _ready:
-            left = _sleeping[0][0] - perf_counter() if _sleeping else None
-            for descriptor, _ in _poll.poll(left if left is None else max(left, 0)):
-                _selecting[descriptor].resume()
-        while _sleeping and _sleeping[0][0] <= perf_counter():
-            _ready.append(heappop(_sleeping)[2])
-        for _ in range(len(_ready)):
-            _ready.popleft()()
-
-
-_turns: Final = greenlet(_take_turns)
-
-
-def _sleep(seconds: float = 0) -> None:
-    current = getcurrent()
-    heappush(_sleeping, (perf_counter() + seconds, id(current), current.switch))
-    _turns.switch()
-
-
-class _Event:
-    """An event; joining what was spawned waits for one as well."""
-
-    def __init__(self) -> None:
-        self._set = False
-        self._waiting: list[_Resume] = []
-
-    def is_set(self) -> bool:
-        return self._set
-
-    def set(self) -> None:
-        self._set = True
-        _ready.extend(self._waiting)
-        self._waiting.clear()
-
-    def clear(self) -> None:
-        self._set = False
-
-    def wait(self, timeout: float | None = None) -> bool:
-        if not self._set:
-            self._waiting.append(getcurrent().switch)
-            _turns.switch()
-        return True
-
-    join = wait
-
-
-class _Lock:
-    """A lock that its owner may acquire again: kazoo never tries that with a plain one."""
-
-    def __init__(self) -> None:
-        self._owner: object = None
-        self._depth = 0
-        self._waiting: deque[_Resume] = deque()
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        current = getcurrent()
-        while self._owner not in (None, current):
-            if not blocking:
-                return False
-            self._waiting.append(current.switch)
-            _turns.switch()
-        self._owner = current
-        self._depth += 1
-        return True
-
-    def release(self) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self._owner = None
-            if self._waiting:
-                _ready.append(self._waiting.popleft())
-
-    def locked(self) -> bool:
-        return self._owner is not None
-
-    __enter__ = acquire
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.release()
-
-
-class _Result:
-    """A result whose callbacks run at once."""
-
-    value: Any = None
-    exception: Any = None
-
-    def __init__(self) -> None:
-        self._ready = False
-        self._waiting: list[_Resume] = []
-        self._links: list[Callable[[_Result], object]] = []
-
-    def ready(self) -> bool:
-        return self._ready
-
-    def successful(self) -> bool:
-        return self._ready and self.exception is None
-
-    def set(self, value: object = None) -> None:
-        self.value = value
-        self._ready = True
-        _ready.extend(self._waiting)
-        for link in self._links:
-            link(self)
-
-    def set_exception(self, exception: BaseException) -> None:
-        self.exception = exception
-        self.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        if not self._ready:
-            self._waiting.append(getcurrent().switch)
-            _turns.switch()
-        return True
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        self.wait()
-        if self.exception is not None:
-            raise self.exception
-        return self.value
-
-    def rawlink(self, callback: Callable[[_Result], object]) -> None:
-        if self._ready:
-            callback(self)
-        else:
-            self._links.append(callback)
 
 
 class _Channel:
@@ -197,8 +66,8 @@ class _Connection:
         self._ahead = b""
         self._position = 0
         self._behind = bytearray()
-        _selecting[self._socket.fileno()] = handler
-        _poll.register(self._socket.fileno(), POLLIN)
+        selecting[self._socket.fileno()] = handler.resume
+        poll.register(self._socket.fileno(), POLLIN)
 
     def setblocking(self, flag: bool) -> None:
         pass  # sends block until the server, which reads at once, has read
@@ -233,8 +102,8 @@ class _Connection:
             self._behind.clear()
 
     def close(self) -> None:
-        _poll.unregister(self._socket.fileno())
-        del _selecting[self._socket.fileno()]
+        poll.unregister(self._socket.fileno())
+        del selecting[self._socket.fileno()]
         self._socket.close()
 
 
@@ -245,15 +114,15 @@ class Handler:
     timeout_exception = KazooTimeoutError
     queue_impl = Queue
     queue_empty = Empty
-    sleep_func = staticmethod(_sleep)
-    event_object = _Event
-    lock_object = _Lock
-    rlock_object = _Lock
-    async_result = _Result
+    sleep_func = staticmethod(sleep)
+    event_object = Event
+    lock_object = Lock
+    rlock_object = Lock
+    async_result = Result
 
     def __init__(self) -> None:
         self.running = False
-        self._selecting: _Resume | None = None
+        self._selecting: Resume | None = None
         self._callbacks: deque[Callback] = deque()
         self._calls_back = False
 
@@ -266,7 +135,7 @@ class Handler:
     def resume(self) -> None:
         """Have the connection greenlet look again, if it waits."""
         if self._selecting is not None:
-            _ready.append(self._selecting)
+            ready.append(self._selecting)
             self._selecting = None
 
     def select(
@@ -278,7 +147,7 @@ class Handler:
             return [self.channel], [], []
         while not (readable := [end for end in rlist if end.readable()]):
             self._selecting = getcurrent().switch
-            _turns.switch()
+            turns.switch()
         return readable, [], []
 
     def create_connection(self, address: tuple[str, int], **options: Any) -> _Connection:
@@ -288,8 +157,8 @@ class Handler:
         self.channel = _Channel(self)
         return self.channel, self.channel
 
-    def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> _Event:
-        ended = _Event()
+    def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> Event:
+        ended = Event()
 
         def run() -> None:
             try:
@@ -297,7 +166,7 @@ class Handler:
             finally:
                 ended.set()
 
-        _ready.append(greenlet(run, _turns).switch)
+        ready.append(greenlet(run, turns).switch)
         return ended
 
     def dispatch_callback(self, callback: Callback) -> None:

@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from kazoo.client import KazooClient
 
 from tests.benchmarks.jobs import DATA, Job
+from tests.benchmarks.kazoo_clients import started
 from tests.benchmarks.kinds import FLOOR
 from tests.benchmarks.results import FLOORS_HANDLER
 from tests.benchmarks.workers import Crew
@@ -32,15 +32,10 @@ def crew() -> Iterator[Crew]:
 def root(zookeeper_hosts: str) -> Iterator[str]:
     """Give a node that has what the workloads read."""
     root = f"/floor-{uuid.uuid4().hex}"
-    client = KazooClient(zookeeper_hosts)
-    client.start()
-    try:
+    with started(zookeeper_hosts) as client:
         client.create(f"{root}/node", DATA, makepath=True)
         yield root
         client.delete(root, recursive=True)
-    finally:
-        client.stop()
-        client.close()
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -59,15 +54,16 @@ def test_the_handler_of_the_floor_is_a_small_part_of_it(zookeeper_hosts: str, ro
         import sys
         from collections import Counter
         import greenlet
-        from tests.benchmarks import floor
+        from tests.benchmarks import floor, free_primitives
         from tests.benchmarks.contenders import by_name
         from tests.benchmarks.kazoo_clients import started
 
         ran = Counter()
+        files = floor.__file__, free_primitives.__file__
 
         def on_call(frame, event, argument):
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
-            is_floors = frame.f_code.co_filename == floor.__file__
+            is_floors = frame.f_code.co_filename in files
 
             def on_event(frame, event, argument):
                 ran[is_floors] += event == "opcode"

@@ -37,14 +37,14 @@ _PALETTES: Final = (
         "#ffffff",
         "#1d2430",
         "#5b6472",
-        {OURS: "#0b7a5c", "threads": "#3566a8", "stock gevent": "#b3541e"},
+        {OURS: "#0b7a5c", "threads": "#3566a8", "stock gevent": "#b3541e", FLOOR: "#5b6472"},
     ),
     Palette(
         "-dark",
         "#1e2129",
         "#e6e9ef",
         "#a3abb8",
-        {OURS: "#3fcf9f", "threads": "#7fb0f0", "stock gevent": "#f0a070"},
+        {OURS: "#3fcf9f", "threads": "#7fb0f0", "stock gevent": "#f0a070", FLOOR: "#a3abb8"},
     ),
 )
 
@@ -92,9 +92,10 @@ def _draw(
     for place, workload in enumerate(drawn):
         axes = figure.add_subplot(grid[divmod(place, _COLUMNS)])
         _draw_panel(workload, axes, results, palette)
-    colours = {**{name: palette.lines[name] for name in KAZOO}, FLOOR: palette.faint}
-    for place, (name, colour) in enumerate(colours.items()):
-        figure.text(0.05 + place * 0.1, 0.55 / height, f"● {name}", color=colour, size=11)
+    for place, name in enumerate((*KAZOO, FLOOR)):
+        figure.text(
+            0.05 + place * 0.1, 0.55 / height, f"● {name}", color=palette.lines[name], size=11
+        )
     caption = (
         "µs CPU of the client for one unit of the work, against how much of it there is. "
         f"{circumstances.command}, {circumstances.date}, {circumstances.machine['cores']} cores of "
@@ -116,7 +117,7 @@ def _draw_panel(workload: Workload, axes: Axes, results: Results, palette: Palet
             axes.plot(
                 sizes,
                 list(series.values()),
-                color=palette.lines.get(name, palette.faint),
+                color=palette.lines[name],
                 linestyle=":" if name == FLOOR else "-",
                 marker="o",
                 markersize=2 if name == FLOOR else 4,

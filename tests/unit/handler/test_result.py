@@ -20,6 +20,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo_gevent_patch import AsyncResult, SequentialGeventHandler
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.handler.result import ResultTimeout
+from tests.native import NativeThread
 from tests.support import wait_until
 
 REFERENCE_EXAMPLES = """
@@ -466,9 +467,7 @@ def test_code_waits_in_the_event_loop_that_its_thread_has_now() -> None:
         handler.stop()
         gevent.get_hub().destroy(destroy_loop=True)
 
-    thread = threading.Thread(target=start_and_wait)
-    thread.start()
-    thread.join(30)
+    NativeThread(start_and_wait).get()
     assert got == [None, 30]
 
 

@@ -6,7 +6,6 @@ import errno
 import io
 import resource
 import socket as plain_socket
-import threading
 from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
@@ -22,6 +21,7 @@ from kazoo_gevent_patch.wire.connection import Connection
 from kazoo_gevent_patch.wire.descriptor import READ, WRITE, DescriptorEvents
 from kazoo_gevent_patch.wire.selector import Selector
 from kazoo_gevent_patch.wire.wake_channel import WakeReader, wake_channel
+from tests.native import NativeThread
 from tests.support import wait_until
 
 Pair = tuple[Connection, socket.socket]
@@ -496,9 +496,7 @@ def test_a_greenlet_of_a_destroyed_event_loop_waits_in_the_next_one() -> None:
         selecting.switch()
         gevent.get_hub().destroy(destroy_loop=True)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(30)
+    NativeThread(run).get()
     assert ready == [([], [], []), True]
 
 

@@ -69,13 +69,6 @@ def connect(contexts: Contexts, authority: Authority) -> Iterator[Connect]:
     server.stop(timeout=1)
 
 
-def stand_still(seconds: float) -> None:
-    """Keep the event loop from running, as a busy machine does."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        pass
-
-
 def replace(path: Path, data: bytes) -> None:
     """Put another file in the place of this one, as tools that renew certificates do."""
     other = path.with_suffix(".new")
@@ -323,9 +316,9 @@ def test_the_loop_runs_between_two_that_are_made(
 
     def noted(self: Context, *args: Any) -> None:
         begun.append(rounds[0])
-        stand_still(0.01)
+        time.sleep(0.01)  # the event loop stands still
         plain(self, *args)
-        stand_still(after)
+        time.sleep(after)
 
     def count() -> None:
         while True:
