@@ -10,7 +10,7 @@ from gevent.hub import Hub
 from kazoo_gevent_patch.handler.callbacks import CallbackQueue
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.handler.listeners import ListenerQueue
-from kazoo_gevent_patch.heartbeats import sessions, visitors
+from kazoo_gevent_patch.heartbeats import sessions
 from kazoo_gevent_patch.inspection.records import CallbackStatus, HandlerStatus
 from kazoo_gevent_patch.stalls.judge import WatchedClient
 
@@ -24,9 +24,8 @@ class Watched:
     _queues: dict[str, CallbackQueue]
     _deferred: CallbackQueue | None
 
-    def forget_sessions(self) -> None:
-        """Be as new, and answer no ``inspect``."""
-        visitors.end(self)
+    def know_no_session(self) -> None:
+        """Be as new."""
         self._watched: WatchedClient | None = None
         self._unwatch: Callable[[], None] | None = None
         self._timeout: float | None = None

@@ -68,11 +68,7 @@ class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: 
 
     def __init__(self) -> None:
         # Not kazoo's: it makes a queue and a list of workers that would never be used.
-        self._queues: dict[str, CallbackQueue] = {}
-        self._deferred: CallbackQueue | None = None
-        self.listeners = ListenerQueue()
-        """Where the listeners of the client's states run."""
-        self.forget()
+        self._begin_anew()
 
     def forget(self) -> None:
         """Be as new: stopped, with empty queues and no workers. For a forked child."""
@@ -80,14 +76,20 @@ class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: 
         for queue in (*self._queues.values(), *filter(None, [self._deferred])):
             queue.abandon()  # a callback that goes on, having called fork, is the last
         self.listeners.abandon()
+        visitors.end(self)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._running = False
         self.listeners = ListenerQueue()
+        """Where the listeners of the client's states run."""
         self.hub: Hub | None = None
         """The hub of the thread that started the handler last."""
         self.home: Hub | None = None
         """The same while the handler is started."""
         self.thread: NativeThread | None = None
         """That thread."""
-        self._queues = {}
+        self._queues: dict[str, CallbackQueue] = {}
         self.selector = Selector()
         if type(self).select is SequentialGeventHandler.select:
             # kazoo calls it twice a request; but a derived class may have one of its own.
@@ -96,8 +98,8 @@ class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: 
         """The reading end of the wake channel: a byte for each request that waits."""
         self.has_failed = False
         """Whether a result has failed since a greenlet last gave way to the event loop."""
-        self.forget_sessions()
-        self._deferred = None
+        self.know_no_session()
+        self._deferred: CallbackQueue | None = None
         self.outcomes: set[AsyncResult] = set()
         """What other threads wait for while something runs for them in the client's loop."""
 

@@ -16,7 +16,7 @@ from typing import Any
 
 
 def around(
-    original: Any, replace: Callable[..., Any], is_on: Callable[[], bool]
+    original: Any, replace: Callable[..., Any], is_on: Callable[[], object]
 ) -> Callable[..., Any]:
     """Return a method that calls ``replace`` around the original.
 

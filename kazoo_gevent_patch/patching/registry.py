@@ -16,6 +16,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Final
 
 import wrapt
@@ -192,15 +193,13 @@ class Registry:
         owner, attribute, original = wrapt.resolve_path(sys.modules[patch.module], patch.target)
         replace = rooms.function(patch.replacement)
         replacement = (
-            around(original, replace, self._is_wanted)
+            # Asked at each call, and so it is written in C: an empty dictionary says no.
+            around(original, replace, partial(getattr, self, "_requests"))
             if patch.how == "wrap"
             else replace(original, owner)
         )
         inherited = isinstance(owner, type) and attribute not in vars(owner)
         return Applied(patch, owner, attribute, original, replacement, inherited)
-
-    def _is_wanted(self) -> bool:
-        return self.wanted
 
     def _still_fit(self, rows: list[Applied]) -> bool:
         """Return whether nobody has changed since what the rows are about to change."""

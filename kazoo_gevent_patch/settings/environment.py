@@ -34,16 +34,16 @@ class Variable:
 
     def understands(self, value: str) -> bool:
         """Return whether the value means something."""
-        return value in ("", "0", "1")
+        return value in ("0", "1")
 
     def text(self) -> str:
         """Return what the environment says; warn, once, of a value that is not understood.
 
         Without a value, and with one that is not understood, that is nothing.
         """
-        value = os.environ.get(self.variable, "")
-        if self.understands(value):
-            return value
+        value = os.environ.get(self.variable)
+        if not value or self.understands(value):
+            return value or ""
         _warn_once(self, value)
         return ""
 
@@ -61,7 +61,8 @@ class Switch(Variable):
 
     def is_on(self) -> bool:
         """Return what the environment says, or the default."""
-        return {"0": False, "1": True}.get(self.text(), self.default)
+        text = self.text()
+        return text == "1" if text else self.default
 
     def says(self) -> str:
         """Return, for people, what it comes to."""
@@ -79,8 +80,9 @@ class Duration(Variable):
     def value(self) -> bool | float | None:
         """Return what the environment says; None if that is nothing."""
         text = self.text()
-        choices = {"": None, "0": False, "1": True}
-        return choices[text] if text in choices else _seconds(text)
+        if not text:
+            return None
+        return text == "1" if text in ("0", "1") else _seconds(text)
 
     def says(self) -> str:
         """Return, for people, what it comes to."""

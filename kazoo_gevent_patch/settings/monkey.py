@@ -13,7 +13,7 @@ log = logging.getLogger("kazoo_gevent_patch")
 MODULES: Final = ("socket", "ssl", "select", "selectors", "threading", "time", "queue")
 """The standard modules whose patching by gevent matters to a kazoo program."""
 
-_warnings = count()  # next() is atomic: of two threads one gets the zero
+_looks = count()  # next() is atomic: of two threads one gets the zero
 
 
 def unpatched() -> list[str]:
@@ -23,8 +23,9 @@ def unpatched() -> list[str]:
 
 def warn_if_unpatched() -> None:
     """Warn, once in a process, of what stops the event loop, and tell the line to add."""
-    missing = unpatched()
-    if missing and next(_warnings) == 0:
+    # What gevent has patched stays patched, so one look is enough.
+    missing = unpatched() if next(_looks) == 0 else []
+    if missing:
         log.warning(
             "gevent has not patched %s: this client does not block, but time.sleep(), locks of "
             "threading and sockets of other libraries do, and stop the event loop. Where that is "

@@ -7,6 +7,7 @@ verified, by which defaults, and what is refused stays the installed kazoo's.
 
 from __future__ import annotations
 
+import _socket as _socket_in_c
 import socket
 from collections.abc import Callable
 from types import FunctionType, SimpleNamespace
@@ -14,7 +15,6 @@ from typing import Any, Final
 
 import gevent.socket
 import gevent.ssl
-from gevent.monkey import get_original
 from kazoo.handlers import utils
 
 from kazoo_gevent_patch.wire.contexts import contexts
@@ -39,9 +39,8 @@ def _getaddrinfo(
     if own is not None:
         return own(host, port, family, type, proto, flags)
     try:
-        blocking = get_original("socket", "getaddrinfo")
-        numeric = flags | gevent.socket.AI_NUMERICHOST
-        return blocking(host, port, family, type, proto, numeric)
+        numeric = flags | _socket_in_c.AI_NUMERICHOST
+        return _socket_in_c.getaddrinfo(host, port, family, type, proto, numeric)
     except gevent.socket.gaierror:
         pass
     try:
