@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from kazoo_gevent_patch.patching.versions import TESTED
+
 
 class Kind(Enum):
     """What it means that a name is there, and how a misfit is told."""
@@ -45,10 +47,6 @@ class Need(NamedTuple):
     why: str
     """What this package does with them."""
 
-    since: str = "2.8.0"
-    """The first release, of those that this package works with, that has all of them. By default
-    the oldest kazoo."""
-
     @property
     def module(self) -> str:
         """The module's name."""
@@ -58,6 +56,11 @@ class Need(NamedTuple):
     def in_module(self) -> str:
         """The owner's dotted path in the module."""
         return self.owner.partition(":")[2]
+
+    @property
+    def since(self) -> str:
+        """The first release that has all of them: the oldest that this package works with."""
+        return TESTED[self.module.partition(".")[0]][0]
 
     @property
     def path(self) -> str:
