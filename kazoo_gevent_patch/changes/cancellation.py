@@ -35,32 +35,6 @@ _Kwargs = dict[str, Any]
 _Call = Callable[..., Any]
 
 
-def lock_acquire(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``Lock.acquire``: one that is cancelled leaves no node behind."""
-    try:
-        return _acquire(wrapped, lock, args, kwargs)
-    except KazooException:
-        raise
-    except BaseException as error:
-        if _is_ours(lock):
-            _abandon_acquisition(lock, error)
-        raise
-
-
-def lock_release(wrapped: _Call, lock: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``Lock.release``: one that is cancelled releases the lock all the same."""
-    try:
-        released = wrapped(*args, **kwargs)
-        sections.leave(lock)
-        return released
-    except KazooException:
-        raise
-    except BaseException:
-        if _is_ours(lock) and lock.is_acquired and not sections.has_lost(lock):
-            _abandon_lock(lock)
-        raise
-
-
 def acquire_on_entry(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``__enter__`` of ``Lock`` and ``Semaphore``: no signal comes between its lines.
 
@@ -80,88 +54,26 @@ def release_on_exit(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -
     return None
 
 
-def semaphore_acquire(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``Semaphore.acquire``: one that is cancelled leaves no lease behind."""
-    was_acquired = semaphore.is_acquired
-    try:
-        return _acquire(wrapped, semaphore, args, kwargs)
-    except KazooException:
-        raise
-    except BaseException:
-        if _is_ours(semaphore) and not was_acquired:
-            _abandon_node(semaphore)
-        raise
+def _cleaning_up(
+    call: _Call, abandon: Callable[[Any, BaseException], object], *, unless: str = ""
+) -> _Call:
+    """Return a replacement that makes the call, and abandons what a cancelled one has left.
 
+    :param unless: a flag of the recipe: if it is set before the call, nothing is abandoned.
+    """
 
-def semaphore_release(wrapped: _Call, semaphore: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``Semaphore.release``: one that is cancelled releases the lease all the same."""
-    try:
-        released = wrapped(*args, **kwargs)
-        sections.leave(semaphore)
-        return released
-    except KazooException:
-        raise
-    except BaseException:
-        if _is_ours(semaphore) and semaphore.is_acquired and not sections.has_lost(semaphore):
-            _abandon_node(semaphore)
-        raise
+    def replace(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
+        owned_before = unless and getattr(recipe, unless)
+        try:
+            return call(wrapped, recipe, args, kwargs)
+        except KazooException:
+            raise
+        except BaseException as error:
+            if _is_ours(recipe) and not owned_before:
+                abandon(recipe, error)
+            raise
 
-
-def locking_queue_get(wrapped: _Call, queue: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``LockingQueue._inner_get``: one that is cancelled takes no item, now or later."""
-    try:
-        item = wrapped(*args, **kwargs)
-        while item is not None and _is_ours(queue) and not is_current(queue):
-            queue.processing_element = None
-            item = wrapped(*args, **kwargs)
-        return item
-    except KazooException:
-        raise
-    except BaseException as error:
-        if _is_ours(queue):
-            _abandon_item(queue, error.__traceback__)
-        raise
-
-
-def enter(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``BaseParty.join`` and ``DoubleBarrier.enter``: one that is cancelled is no member."""
-    was_participating = recipe.participating
-    try:
-        result = wrapped(*args, **kwargs)
-        while _is_ours(recipe) and not is_current(recipe):
-            result = wrapped(*args, **kwargs)
-        return result
-    except KazooException:
-        raise
-    except BaseException:
-        if _is_ours(recipe) and not was_participating:
-            _abandon_node(recipe)
-        raise
-
-
-def party_leave(wrapped: _Call, party: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``BaseParty.leave``: one that is cancelled leaves all the same."""
-    try:
-        return wrapped(*args, **kwargs)
-    except KazooException:
-        raise
-    except BaseException:
-        if _is_ours(party):
-            _abandon_node(party)
-        raise
-
-
-def double_barrier_leave(wrapped: _Call, barrier: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``DoubleBarrier.leave``: one that is cancelled keeps nobody else inside."""
-    try:
-        return wrapped(*args, **kwargs)
-    except KazooException:
-        raise
-    except BaseException:
-        if _is_ours(barrier):
-            # A member that leaves deletes this one first: it would let the next come in alone.
-            _abandon_node(barrier, f"{barrier.path}/ready")
-        raise
+    return replace
 
 
 def _acquire(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -175,6 +87,33 @@ def _acquire(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
             return acquired
         sections.leave(recipe)
         recipe.is_acquired = False
+
+
+def _release(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    released = wrapped(*args, **kwargs)
+    sections.leave(recipe)
+    return released
+
+
+def _get(wrapped: _Call, queue: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """Take an item, and another one if the session of the first has ended."""
+    item = wrapped(*args, **kwargs)
+    while item is not None and _is_ours(queue) and not is_current(queue):
+        queue.processing_element = None
+        item = wrapped(*args, **kwargs)
+    return item
+
+
+def _enter(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """Become a member, and again if the session has ended."""
+    result = wrapped(*args, **kwargs)
+    while _is_ours(recipe) and not is_current(recipe):
+        result = wrapped(*args, **kwargs)
+    return result
+
+
+def _leave(wrapped: _Call, _: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    return wrapped(*args, **kwargs)
 
 
 def _abandon_acquisition(lock: Any, error: BaseException) -> None:
@@ -203,12 +142,19 @@ def _has_just_acquired(error: BaseException) -> bool:
     return bool(acquire.get("gotten")) and not acquire.get("already_acquired")
 
 
+def _abandon_held(recipe: Any, error: BaseException) -> None:
+    if recipe.is_acquired and not sections.has_lost(recipe):
+        if method_lock(recipe) is not None:
+            _abandon_lock(recipe)
+        else:
+            _abandon_node(recipe, error)
+
+
 def _abandon_lock(lock: Any) -> None:
     client, path, prefix = lock.client, lock.path, lock.prefix
     begin_anew(lock)
 
-    def clean_up() -> None:
-        retry = _retry(client)
+    def clean_up(retry: KazooRetry) -> None:
         for child in retry(client.get_children, path):
             if child.startswith(prefix):
                 retry(client.delete, f"{path}/{child}")
@@ -216,12 +162,11 @@ def _abandon_lock(lock: Any) -> None:
     _clean_up_in_background(client, path, clean_up)
 
 
-def _abandon_node(recipe: Any, *others: str) -> None:
+def _abandon_node(recipe: Any, _: BaseException, *others: str) -> None:
     client, paths = recipe.client, (*others, recipe.create_path)
     begin_anew(recipe)
 
-    def clean_up() -> None:
-        retry = _retry(client)
+    def clean_up(retry: KazooRetry) -> None:
         for path in paths:
             with suppress(NoNodeError):
                 retry(client.delete, path)
@@ -229,9 +174,14 @@ def _abandon_node(recipe: Any, *others: str) -> None:
     _clean_up_in_background(client, paths[-1], clean_up)
 
 
-def _abandon_item(queue: Any, trace: TracebackType | None) -> None:
+def _abandon_barrier(barrier: Any, error: BaseException) -> None:
+    # A member that leaves deletes this one first: it would let the next come in alone.
+    _abandon_node(barrier, error, f"{barrier.path}/ready")
+
+
+def _abandon_item(queue: Any, error: BaseException) -> None:
     """Have the watches of a cancelled get() take nothing any more; give back what they took."""
-    frames = {name: local for name, local in _frames(trace) if name in ("_inner_get", "_take")}
+    frames = dict(_frames(error.__traceback__))
     check = frames.get("_inner_get", {}).get("check_for_updates")
     if not isinstance(check, FunctionType):
         return
@@ -239,10 +189,9 @@ def _abandon_item(queue: Any, trace: TracebackType | None) -> None:
     cells["canceled"].cell_contents = True
     client, taking = queue.client, frames.get("_take", {}).get("id_")
 
-    def clean_up() -> None:
+    def clean_up(retry: KazooRetry) -> None:
         with cells["lock"].cell_contents:  # until a watch that is taking an item has done so
             taken = {taking, *(item for item, _ in cells["value"].cell_contents)} - {None}
-        retry = _retry(client)
         for path in (f"{queue._lock_path}/{item}" for item in taken):
             if retry(client.get, path)[0] == queue.id:
                 retry(client.delete, path)
@@ -256,10 +205,13 @@ def _frames(trace: TracebackType | None) -> Iterator[tuple[str, dict[str, Any]]]
         trace = trace.tb_next
 
 
-def _clean_up_in_background(client: Any, path: str, clean_up: Callable[[], object]) -> None:
+def _clean_up_in_background(
+    client: Any, path: str, clean_up: Callable[[KazooRetry], object]
+) -> None:
     def run() -> None:
         try:
-            clean_up()
+            # It tries until it succeeds or the client is stopped.
+            clean_up(KazooRetry(max_tries=-1, max_delay=1.0, sleep_func=client.handler.sleep_func))
         except KazooException:
             pass  # there is nothing to remove, or the client was stopped, which ends the session
         except Exception as error:
@@ -275,6 +227,23 @@ def _clean_up_in_background(client: Any, path: str, clean_up: Callable[[], objec
     client.handler.spawn(run)
 
 
-def _retry(client: Any) -> KazooRetry:
-    """Return what tries until it succeeds or the client is stopped."""
-    return KazooRetry(max_tries=-1, max_delay=1.0, sleep_func=client.handler.sleep_func)
+lock_acquire = _cleaning_up(_acquire, _abandon_acquisition)
+"""``Lock.acquire``: one that is cancelled leaves no node behind."""
+
+semaphore_acquire = _cleaning_up(_acquire, _abandon_node, unless="is_acquired")
+"""``Semaphore.acquire``: one that is cancelled leaves no lease behind."""
+
+release = _cleaning_up(_release, _abandon_held)
+"""``release`` of ``Lock`` and ``Semaphore``: one that is cancelled releases all the same."""
+
+locking_queue_get = _cleaning_up(_get, _abandon_item)
+"""``LockingQueue._inner_get``: one that is cancelled takes no item, now or later."""
+
+enter = _cleaning_up(_enter, _abandon_node, unless="participating")
+"""``BaseParty.join`` and ``DoubleBarrier.enter``: one that is cancelled is no member."""
+
+party_leave = _cleaning_up(_leave, _abandon_node)
+"""``BaseParty.leave``: one that is cancelled leaves all the same."""
+
+double_barrier_leave = _cleaning_up(_leave, _abandon_barrier)
+"""``DoubleBarrier.leave``: one that is cancelled keeps nobody else inside."""

@@ -112,9 +112,9 @@ kazoo.recipe.lock:Lock.__exit__ wrap cancellation:release_on_exit
 kazoo.recipe.lock:Semaphore.__enter__ wrap cancellation:acquire_on_entry
 kazoo.recipe.lock:Semaphore.__exit__ wrap cancellation:release_on_exit
 kazoo.recipe.lock:Lock.acquire wrap cancellation:lock_acquire
-kazoo.recipe.lock:Lock.release wrap cancellation:lock_release
+kazoo.recipe.lock:Lock.release wrap cancellation:release
 kazoo.recipe.lock:Semaphore.acquire wrap cancellation:semaphore_acquire
-kazoo.recipe.lock:Semaphore.release wrap cancellation:semaphore_release
+kazoo.recipe.lock:Semaphore.release wrap cancellation:release
 kazoo.recipe.queue:LockingQueue._inner_get wrap cancellation:locking_queue_get
 kazoo.recipe.party:BaseParty.join wrap cancellation:enter
 kazoo.recipe.party:BaseParty.leave wrap cancellation:party_leave
