@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType, FunctionType, ModuleType
+from operator import attrgetter
+from types import CodeType, FunctionType
 from typing import Any, Final
 
 from kazoo_gevent_patch.patching.around import innermost, is_own
@@ -42,7 +43,7 @@ class _Checker:
             yield f"there is no module {need.module}"
             return
         try:
-            owner = _find(module, need.in_module)
+            owner = attrgetter(need.in_module)(module) if need.in_module else module
         except AttributeError:
             yield f"there is no {need.path}"
             return
@@ -66,54 +67,30 @@ class _Checker:
     def _instance(self, path: str, kind: Any) -> Any:
         if path not in self._built:
             self._built[path] = None
-            arguments = _ARGUMENTS.get(path)
-            self._built[path] = _build(kind, *(arguments(self) if arguments else ()))
-        instance = self._built[path]
-        if instance is None:
+            arguments = self._arguments(path)
+            construct = innermost(kind.__init__)  # beneath what somebody has put over it
+            if is_own(construct):
+                instance = kind.__new__(kind)
+                construct(instance, *arguments)
+                self._built[path] = instance
+        if self._built[path] is None:
             raise CannotJudgeError
-        return instance
+        return self._built[path]
 
-    def client(self) -> Any:
-        """Return a client that was never started."""
-        return self._instance("kazoo.client.KazooClient", sys.modules["kazoo.client"].KazooClient)
-
-
-def _client_and_path(checker: _Checker) -> tuple[Any, ...]:
-    return checker.client(), "/path"
+    def _arguments(self, path: str) -> tuple[Any, ...]:
+        if path in _WITHOUT_ARGUMENTS:
+            return ()
+        client = self._instance("kazoo.client.KazooClient", sys.modules["kazoo.client"].KazooClient)
+        return (client, *_BESIDES_CLIENT.get(path, ("/path",)))
 
 
-_ARGUMENTS: Final[dict[str, Callable[[_Checker], tuple[Any, ...]]]] = {
-    "kazoo.protocol.connection.ConnectionHandler": lambda checker: (checker.client(), None),
-    "kazoo.recipe.lock.Lock": _client_and_path,
-    "kazoo.recipe.lock.Semaphore": _client_and_path,
-    "kazoo.recipe.party.Party": _client_and_path,
-    "kazoo.recipe.party.ShallowParty": _client_and_path,
+_WITHOUT_ARGUMENTS: Final = ("kazoo.client.KazooClient", "kazoo.retry.KazooRetry")
+_BESIDES_CLIENT: Final[dict[str, tuple[object, ...]]] = {
+    "kazoo.protocol.connection.ConnectionHandler": (None,),
     # Without an identifier it would look the name of this machine up.
-    "kazoo.recipe.barrier.DoubleBarrier": lambda checker: (checker.client(), "/path", 2, "check"),
-    "kazoo.recipe.queue.LockingQueue": _client_and_path,
-    "kazoo.recipe.watchers.DataWatch": _client_and_path,
-    "kazoo.recipe.watchers.ChildrenWatch": _client_and_path,
-    "kazoo.recipe.watchers.PatientChildrenWatch": _client_and_path,
-    "kazoo.recipe.cache.TreeCache": _client_and_path,
+    "kazoo.recipe.barrier.DoubleBarrier": ("/path", 2, "check"),
 }
-"""What the constructors are called with; others are called without arguments."""
-
-
-def _build(kind: Any, *arguments: Any) -> Any:
-    """Build an instance as kazoo does, beneath what somebody has put over the constructor."""
-    construct = innermost(kind.__init__)
-    if not is_own(construct):
-        raise CannotJudgeError
-    instance = kind.__new__(kind)
-    construct(instance, *arguments)
-    return instance
-
-
-def _find(module: ModuleType, path: str) -> Any:
-    found: Any = module
-    for name in filter(None, path.split(".")):
-        found = getattr(found, name)
-    return found
+"""What constructors are called with; others take a client, which was never started, and a path."""
 
 
 def _takes(owner: Any, names: str, _: str) -> bool:
