@@ -34,11 +34,10 @@ def move(client: Any) -> None:
     objects, are replaced by what the new handler has in their place.
     """
     client.close()  # else it would keep the socket pair of its last session
-    new = SequentialGeventHandler()
-    swap = _Swap(client.handler, new)
+    old, new = client.handler, SequentialGeventHandler()
     for thing in (client, client._connection, *inventory.recipes_of(client)):
         for name in {*KAZOOS_OWN, recipes.method_lock(thing)} & vars(thing).keys():
-            setattr(thing, name, swap.counterpart(getattr(thing, name)))
+            setattr(thing, name, _counterpart(getattr(thing, name), old, new))
 
 
 def prepare(client: Any) -> None:
@@ -50,42 +49,28 @@ def prepare(client: Any) -> None:
     client.handler.queue_impl = SequentialGeventHandler.queue_impl
 
 
-class _Swap:
-    """Knows what takes the place of each thing that the old handler made."""
-
-    def __init__(self, old: Any, new: SequentialGeventHandler) -> None:
-        self._old = old
-        self._new = new
-        # gevent's patching replaces the classes: what was made before is of the original ones.
-        originals = [get_original("threading", name) for name in ("Lock", "Event")]
-        made = (old.lock_object, old.event_object)
-        kinds = [
-            (type(original()), type(make())) for original, make in zip(originals, made, strict=True)
-        ]
-        self._by_type: list[tuple[tuple[type, ...], Callable[[Any], Any]]] = [
-            (kinds[0], lambda _: new.lock_object()),
-            (kinds[1], self._event),
-            ((type(old).queue_impl,), self._queue),
-            ((KazooRetry,), lambda retry: aligned(retry, new)),
-        ]
-
-    def counterpart(self, value: Any) -> Any:
-        """Return what takes the place of ``value``: itself, if the old handler did not make it."""
-        if value is self._old:
-            return self._new
-        for kinds, convert in self._by_type:
-            if type(value) in kinds:
-                return convert(value)
-        return value
-
-    def _event(self, old: Any) -> Any:
-        new = self._new.event_object()
-        if old.is_set():
-            new.set()
+def _counterpart(value: Any, old: Any, new: SequentialGeventHandler) -> Any:
+    """Return what takes the place of ``value``: itself, if the old handler did not make it."""
+    if value is old:
         return new
+    kind = type(value)
+    if kind is KazooRetry:
+        return aligned(value, new)
+    if kind is type(old).queue_impl:
+        queue = new.queue_impl()
+        while not value.empty():
+            queue.put(value.get())
+        return queue
+    if kind in _kinds("Lock", old.lock_object):
+        return new.lock_object()
+    if kind in _kinds("Event", old.event_object):
+        event = new.event_object()
+        if value.is_set():
+            event.set()
+        return event
+    return value
 
-    def _queue(self, old: Any) -> Any:
-        new = self._new.queue_impl()
-        while not old.empty():
-            new.put(old.get())
-        return new
+
+def _kinds(name: str, make: Callable[[], object]) -> tuple[type, type]:
+    # gevent's patching replaces the classes: what was made before is of the original ones.
+    return type(get_original("threading", name)()), type(make())
