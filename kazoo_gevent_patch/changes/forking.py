@@ -11,7 +11,8 @@ from __future__ import annotations
 import atexit
 import logging
 from collections.abc import Callable
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any, Final, NoReturn
 
 import gevent
 from gevent import GreenletExit, getcurrent
@@ -49,12 +50,11 @@ class _Ended:
         raise GreenletExit
 
 
-def _is_the_parents() -> Exception:
-    error: Exception = ConnectionClosedError(
-        "The connection belongs to the parent process: this client was started "
-        "before a fork, and is stopped here (fork='stop'); start() opens its own"
-    )
-    return error
+_THE_PARENTS: Final = partial(
+    ConnectionClosedError,
+    "The connection belongs to the parent process: this client was started before a fork, and is "
+    "stopped here (fork='stop'); start() opens its own",
+)
 
 
 class Inherited:
@@ -67,7 +67,7 @@ class Inherited:
     SHADOWED = ("_call", "command", "start_async", "stop")
 
     def __init__(
-        self, client: Any, *, reconnects: bool, refusal: Callable[[], Exception] = _is_the_parents
+        self, client: Any, *, reconnects: bool, refusal: Callable[[], Exception] = _THE_PARENTS
     ) -> None:
         self._client = client
         self._reconnects = reconnects
@@ -173,14 +173,11 @@ def _inherit_started(called_fork: object) -> None:
         if _was_started(client) and (
             is_ours(client) or (patched and client not in inventory.explicit)
         ):
-            _try_to_inherit(client, called_fork)
-
-
-def _try_to_inherit(client: Any, called_fork: object) -> None:
-    try:
-        inherit(client, called_fork)
-    except Exception:
-        log.exception("%s, inherited through a fork, is left as it is", inventory.describe(client))
+            try:
+                inherit(client, called_fork)
+            except Exception:
+                name = inventory.describe(client)
+                log.exception("%s, inherited through a fork, is left as it is", name)
 
 
 def is_ours(client: Any) -> bool:

@@ -23,7 +23,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from kazoo.exceptions import AuthFailedError, ConnectionClosedError, SessionExpiredError
 from kazoo.protocol.states import KeeperState
@@ -32,7 +33,12 @@ from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 
 _Call = Callable[[Any, Any, Any], Any]
 
-_CLOSED = frozenset({KeeperState.AUTH_FAILED, KeeperState.CLOSED, KeeperState.EXPIRED_SESSION})
+_REFUSALS: Final[dict[str, Callable[[], Exception]]] = {
+    KeeperState.AUTH_FAILED: AuthFailedError,
+    KeeperState.CLOSED: partial(ConnectionClosedError, "Connection has been closed"),
+    KeeperState.EXPIRED_SESSION: SessionExpiredError,
+}
+"""kazoo's exceptions for requests, by the states of a client that takes none."""
 
 
 def call(original: _Call, _: type) -> _Call:
@@ -41,12 +47,12 @@ def call(original: _Call, _: type) -> _Call:
     def _call(self: Any, request: Any, async_object: Any) -> Any:
         if not isinstance(self.handler, SequentialGeventHandler):
             return original(self, request, async_object)
-        if self._state in _CLOSED:
+        if self._state in _REFUSALS:
             async_object.set_exception(_refusal(self._state))
             return False  # create() raises the exception where it is told so
         queue, entry = self._queue, (request, async_object)
         queue.append(entry)
-        if self._state in _CLOSED or self._queue is not queue:
+        if self._state in _REFUSALS or self._queue is not queue:
             refuse(queue, self._state)
             return None
         writer = self._connection._write_sock
@@ -86,12 +92,4 @@ def refuse(queue: deque[tuple[Any, Any]], state: str) -> None:
 
 
 def _refusal(state: str) -> Exception:
-    """Return kazoo's exception for a request in the state."""
-    error: Exception
-    if state == KeeperState.AUTH_FAILED:
-        error = AuthFailedError()
-    elif state == KeeperState.EXPIRED_SESSION:
-        error = SessionExpiredError()
-    else:
-        error = ConnectionClosedError("Connection has been closed")
-    return error
+    return _REFUSALS.get(state, _REFUSALS[KeeperState.CLOSED])()
