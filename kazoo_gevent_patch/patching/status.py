@@ -1,7 +1,9 @@
-"""``Status``: what ``patch_all()`` has done so far."""
+"""``Status``: what ``patch_all()`` has done so far; and the report of a process."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from collections import Counter
@@ -10,7 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from kazoo_gevent_patch.inspection.records import ClientStatus
-from kazoo_gevent_patch.patching.clients import clients
+from kazoo_gevent_patch.inspection.visits import Report
+from kazoo_gevent_patch.patching.clients import clients, greenlets
 from kazoo_gevent_patch.patching.imports import is_whole
 from kazoo_gevent_patch.patching.registry import TRIGGER, Registry
 from kazoo_gevent_patch.patching.table import Patch
@@ -75,8 +78,9 @@ class Status:
 
     def __str__(self) -> str:
         state = "on" if self.patched else "off"
-        since = "" if self.since is None else f" since {_local_time(self.since)}"
-        return "\n".join([f"kazoo_gevent_patch is {state}{since}", *self._lines()])
+        if self.since is not None:
+            state += time.strftime(" since %Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        return "\n".join([f"kazoo_gevent_patch is {state}", *self._lines()])
 
     def _lines(self) -> Iterator[str]:
         if self.refused:
@@ -114,10 +118,6 @@ def _by_trouble(client: ClientStatus) -> tuple[float, ...]:
     is_away = client.running and client.state != "CONNECTED"
     longest = max((callbacks.seconds for callbacks in client.callbacks.values()), default=0.0)
     return -is_away, -client.running, -longest, -client.lost_sessions, -client.stalls
-
-
-def _local_time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def take_status(registry: Registry, *, verbose: bool = False) -> Status:
@@ -168,3 +168,15 @@ def _refusal(registry: Registry) -> str:
     if not registry.wanted and PATCH.forbids():
         return f"{PATCH.variable}=0 in the environment: patch_all() changes nothing"
     return registry.refusal
+
+
+def report(status: Status) -> Report:
+    """Make what ``kazoo-gevent-patch inspect`` prints: a line of JSON, with a text and plain data.
+
+    The text is made here, and not by the command: that may be of another version.
+    """
+    found = yield from greenlets()
+    title = f"process {os.getpid()} at {time.strftime('%Y-%m-%d %H:%M:%S %z')}"
+    text = "\n\n".join([title, str(status), *map(str, found)])
+    data = {"pid": os.getpid(), "status": status.as_dict(), "greenlets": list(map(asdict, found))}
+    return json.dumps({"text": text, "data": data}).encode() + b"\n"

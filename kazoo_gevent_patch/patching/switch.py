@@ -13,8 +13,7 @@ from typing import Final
 from kazoo_gevent_patch.inspection import visits
 from kazoo_gevent_patch.patching import rooms
 from kazoo_gevent_patch.patching.registry import Registry
-from kazoo_gevent_patch.patching.report import report
-from kazoo_gevent_patch.patching.status import Status, take_status
+from kazoo_gevent_patch.patching.status import Status, report, take_status
 from kazoo_gevent_patch.patching.table import PATCHES
 from kazoo_gevent_patch.patching.versions import check_kazoo, check_platform
 from kazoo_gevent_patch.settings import options as settings
