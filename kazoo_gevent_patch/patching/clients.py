@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from kazoo_gevent_patch.inspection.greenlets import Named, look_at
 from kazoo_gevent_patch.inspection.records import ClientStatus, GreenletStatus, HandlerStatus
+from kazoo_gevent_patch.inventory import BUILT, client_of, is_running
 
 WAITERS: Final = 20
 """Greenlets that wait for a request or a lock, of each client, that are told at most."""
@@ -27,27 +28,22 @@ _UNKNOWN: Final = HandlerStatus(callbacks={}, timeout=None, stalls=0, lost_sessi
 
 def clients() -> tuple[ClientStatus, ...]:
     """Return what each client does, in no order."""
-    # Not at the top: it comes anew when the program imports kazoo anew.
-    from kazoo_gevent_patch import inventory
-
-    recipes = _recipes()
-    return tuple(_status_of(client, recipes[id(client)]) for client in inventory.live)
+    return tuple(_status_of(client, recipes) for client, recipes in _with_recipes())
 
 
-def _recipes() -> dict[int, list[Any]]:
-    """Return the recipes by the id of their client."""
-    from kazoo_gevent_patch import inventory
+def _with_recipes() -> list[tuple[Any, list[Any]]]:
+    """Return each client, and the recipes built on it."""
+    # Not at the top: the two sets come anew when the program imports kazoo anew.
+    from kazoo_gevent_patch.inventory import live, recipes
 
-    recipes: dict[int, list[Any]] = defaultdict(list)
-    for recipe in inventory.recipes:
-        recipes[id(inventory.client_of(recipe))].append(recipe)
-    return recipes
+    by_client: dict[int, list[Any]] = defaultdict(list)
+    for recipe in recipes:
+        by_client[id(client_of(recipe))].append(recipe)
+    return [(client, by_client[id(client)]) for client in live]
 
 
 def _status_of(client: Any, recipes: list[Any]) -> ClientStatus:
-    from kazoo_gevent_patch import inventory
-
-    name, built = type(client).__name__, vars(client).get(inventory.BUILT, "")
+    name, built = type(client).__name__, vars(client).get(BUILT, "")
     try:
         return replace(_found_in(client, recipes), name=name, built=built)
     except Exception as error:  # a property of the program's own, say
@@ -55,8 +51,6 @@ def _status_of(client: Any, recipes: list[Any]) -> ClientStatus:
 
 
 def _found_in(client: Any, recipes: list[Any]) -> ClientStatus:
-    from kazoo_gevent_patch import inventory
-
     state = vars(client)
     handler = client.handler if state.get("handler") is None else state["handler"]
     known = _known(handler)
@@ -68,7 +62,7 @@ def _found_in(client: Any, recipes: list[Any]) -> ClientStatus:
         built="",
         handler=full_name(type(handler)),
         hosts=",".join(f"{host}:{port}" for host, port in state.get("hosts") or ()),
-        running=inventory.is_running(client),
+        running=is_running(client),
         state=str(state["state"]),
         session="" if session is None else f"0x{session & (1 << 64) - 1:x}",
         server=_server(state["_connection"]) if state["_live"].is_set() else "",
@@ -124,33 +118,34 @@ def _locks(recipes: list[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def greenlets() -> Generator[float, None, tuple[GreenletStatus, ...]]:
     """Tell where the greenlets of the clients are, and those that wait for one, as ``look_at``."""
-    from kazoo_gevent_patch import inventory
+    return (yield from look_at(*_named_and_hubs()))
 
-    if not inventory.live:
-        return ()  # and kazoo may not be imported
+
+def _named_and_hubs() -> tuple[list[Named], list[Any]]:
+    found = _with_recipes()
+    if not found:
+        return [], []  # and kazoo may not be imported
     from kazoo_gevent_patch.handler.greenlets import living
     from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
 
-    recipes = _recipes()
     named: list[Named] = []
-    hubs: dict[Any, None] = {}
-    for client in inventory.live:
+    hubs: list[Any] = []
+    for client, recipes in found:
         handler = vars(client).get("handler")
         if isinstance(handler, SequentialGeventHandler) and handler.hub is not None:
-            hubs[handler.hub] = None
+            hubs.append(handler.hub)
             with suppress(Exception):  # it has something of the program's own in a known place
-                named += _named(client, handler, recipes[id(client)])
+                named += _named(client, handler, recipes)
     spawned = islice(living, SPAWNED)
     named += [Named("a greenlet of handler.spawn()", one, one.hub) for one in spawned]
-    return (yield from look_at(named, hubs))
+    return named, hubs
 
 
 def _named(client: Any, handler: Any, recipes: list[Any]) -> Iterator[Named]:
-    from kazoo_gevent_patch import inventory
     from kazoo_gevent_patch.handler.looking import Watched
 
     state = vars(client)
-    name = f"{type(client).__name__} ({state.get(inventory.BUILT, '')})"
+    name = f"{type(client).__name__} ({state.get(BUILT, '')})"
     yield Named(f"{name}, connection", state["_connection"]._connection_routine, handler.hub)
     for what, greenlet in Watched.greenlets(handler):  # derived classes may have the name
         yield Named(f"{name}, {what}", greenlet, greenlet.hub)
