@@ -100,9 +100,7 @@ class Inherited:
 
     def call(self, request: Any, async_object: Any) -> Any:
         """``KazooClient._call``: every request comes through here."""
-        error = None if self.guard is None else self.guard.refusal()
-        if error is not None:
-            async_object.set_exception(error)
+        if self.guard is not None and self.guard.refuses(async_object):
             return False
         if self._reconnects:
             self.start_async()

@@ -121,25 +121,24 @@ class Guard:
         if not self._held and vars(self._client).get("_call") == self.call:
             del self._client._call
 
-    def refusal(self) -> Exception | None:
-        """Return what to tell the caller; None if it may go on."""
+    def refuses(self, async_object: Any) -> bool:
+        """Fail the request if the current greenlet may make none; return whether that is so."""
         current = getcurrent()
         path = next((path for path, holder in self._held.values() if holder() is current), None)
         if path is None:
-            return None
+            return False
         error = ParentHoldsError(path)
         if not self._warned:
             self._warned = True
             log.warning("A request is refused: %s", error)
-        return error
+        async_object.set_exception(error)
+        return True
 
     def call(self, request: Any, async_object: Any) -> Any:
         """``KazooClient._call``: every request comes through here."""
-        error = self.refusal()
-        if error is None:
-            return type(self._client)._call(self._client, request, async_object)
-        async_object.set_exception(error)
-        return False
+        if self.refuses(async_object):
+            return False
+        return type(self._client)._call(self._client, request, async_object)
 
 
 def guard(client: Any, recipes: list[Any], called_fork: object) -> Guard:
