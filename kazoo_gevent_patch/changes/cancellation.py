@@ -24,8 +24,7 @@ from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.retry import KazooRetry
 
 from kazoo_gevent_patch.changes import sections
-from kazoo_gevent_patch.changes.ownership import is_current, owns
-from kazoo_gevent_patch.changes.ownership import is_ours as _is_ours
+from kazoo_gevent_patch.changes.ownership import is_current, is_ours, owns
 from kazoo_gevent_patch.changes.recipes import begin_anew, method_lock
 
 log = logging.getLogger("kazoo_gevent_patch")
@@ -40,7 +39,7 @@ def acquire_on_entry(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) 
 
     It would come when the lock is acquired, and before the caller's block begins.
     """
-    if not _is_ours(recipe):
+    if not is_ours(recipe):
         return wrapped(*args, **kwargs)
     recipe.acquire()
     return recipe
@@ -48,7 +47,7 @@ def acquire_on_entry(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) 
 
 def release_on_exit(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``__exit__`` of ``Lock`` and ``Semaphore``, the same way."""
-    if not _is_ours(recipe):
+    if not is_ours(recipe):
         return wrapped(*args, **kwargs)
     recipe.release()
     return None
@@ -69,7 +68,7 @@ def _cleaning_up(
         except KazooException:
             raise
         except BaseException as error:
-            if _is_ours(recipe) and not owned_before:
+            if is_ours(recipe) and not owned_before:
                 abandon(recipe, error)
             raise
 
@@ -80,7 +79,7 @@ def _acquire(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """Acquire a lock or a lease, again if its session ended in these last lines."""
     while True:
         acquired = wrapped(*args, **kwargs)
-        if not acquired or not _is_ours(recipe):
+        if not acquired or not is_ours(recipe):
             return acquired
         sections.enter(recipe)
         if owns(recipe):
@@ -98,7 +97,7 @@ def _release(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
 def _get(wrapped: _Call, queue: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """Take an item, and another one if the session of the first has ended."""
     item = wrapped(*args, **kwargs)
-    while item is not None and _is_ours(queue) and not is_current(queue):
+    while item is not None and is_ours(queue) and not is_current(queue):
         queue.processing_element = None
         item = wrapped(*args, **kwargs)
     return item
@@ -107,7 +106,7 @@ def _get(wrapped: _Call, queue: Any, args: _Args, kwargs: _Kwargs) -> Any:
 def _enter(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """Become a member, and again if the session has ended."""
     result = wrapped(*args, **kwargs)
-    while _is_ours(recipe) and not is_current(recipe):
+    while is_ours(recipe) and not is_current(recipe):
         result = wrapped(*args, **kwargs)
     return result
 

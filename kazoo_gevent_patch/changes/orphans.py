@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from kazoo.exceptions import ConnectionClosedError
 
@@ -20,18 +20,17 @@ from kazoo_gevent_patch.loop.threads import NativeThread
 log = logging.getLogger("kazoo_gevent_patch")
 
 
+_ENDED: Final = (
+    "The thread that started this client has ended, and with it the event loop that the client "
+    "lived in; stop() it before its thread ends, or start() it again in a thread that stays"
+)
+
+
 class EventLoopEndedError(KazooGeventPatchError, ConnectionClosedError):  # type: ignore[misc]
     """The thread that started the client has ended, and its event loop with it."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "The thread that started this client has ended, and with it the event loop that "
-            "the client lived in; stop() it before its thread ends, or start() it again in a "
-            "thread that stays"
-        )
-
-    def __reduce__(self) -> tuple[type[EventLoopEndedError], tuple[()]]:
-        return type(self), ()
+    def __init__(self, text: str = _ENDED) -> None:
+        super().__init__(text)
 
 
 def sever_all(thread: NativeThread) -> None:
