@@ -53,14 +53,14 @@ def _status_of(client: Any, recipes: list[Any]) -> ClientStatus:
 def _found_in(client: Any, recipes: list[Any]) -> ClientStatus:
     state = vars(client)
     handler = client.handler if state.get("handler") is None else state["handler"]
-    known = _known(handler)
+    kind, known = type(handler), _known(handler)
     session = state["_session_id"]
     held, awaited = _locks(recipes)
     watchers = (state["_data_watchers"], state["_child_watchers"])
     return ClientStatus(
         name="",
         built="",
-        handler=full_name(type(handler)),
+        handler=f"{kind.__module__}.{kind.__qualname__}",
         hosts=",".join(f"{host}:{port}" for host, port in state.get("hosts") or ()),
         running=is_running(client),
         state=str(state["state"]),
@@ -76,11 +76,6 @@ def _found_in(client: Any, recipes: list[Any]) -> ClientStatus:
         stalls=known.stalls,
         lost_sessions=known.lost_sessions,
     )
-
-
-def full_name(kind: type) -> str:
-    """Return the name of a class with that of its module."""
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _known(handler: Any) -> HandlerStatus:

@@ -1,9 +1,10 @@
 """The names inside kazoo, gevent and wrapt that this package leans on, and why.
 
-None of them is a public promise, so a new release may rename any. The list is checked against
-what is installed before anything is patched (``patching.check``), and a test fails where the
-package's source touches a private name that is not in it. What the rows of the patch table name
-themselves (``patching.table``) is not repeated here.
+A row tells whose names they are, what must be true of them (``needs.Kind``), and the names. None of
+them is a public promise, so a new release may rename any. The list is checked against what is
+installed before anything is patched (``patching.check``), and a test fails where the package's
+source touches a private name that is not in it. What the rows of the patch table name themselves
+(``patching.table``) is not repeated here.
 """
 
 from __future__ import annotations

@@ -17,5 +17,5 @@ def rows(table: str) -> Iterator[tuple[str, str, str, str]]:
     for entries, reason in zip(parts[::2], parts[1::2], strict=True):
         why = " ".join(map(str.strip, reason))
         for entry in entries:
-            owner, how, *words = entry.split()
-            yield owner, how, " ".join(words), why
+            owner, how, what = entry.split(maxsplit=2)
+            yield owner, how, " ".join(what.split()), why

@@ -1,8 +1,9 @@
 """Everything that this package changes in kazoo: one row a change.
 
-Reading this table is reading what ``patch_all()`` does. All rows apply when ``kazoo.client`` is
-imported, or none does, and are undone by putting the identical originals back. What else of kazoo's
-inside this package leans on is listed in ``patching.contract``.
+Reading this table is reading what ``patch_all()`` does: which attribute changes, how, what comes in
+its place, and why. All rows apply when ``kazoo.client`` is imported, or none does, and are undone
+by putting the identical originals back. What else of kazoo's inside this package leans on is listed
+in ``patching.contract``.
 """
 
 from __future__ import annotations
