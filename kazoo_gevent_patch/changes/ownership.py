@@ -171,7 +171,13 @@ def allocate(wrapped: _Call, partitioner: Any, args: _Args, kwargs: _Kwargs) -> 
 
 def lose_all(client: Any) -> None:
     """Have the recipes of a client forget what they owned in its session, which has ended."""
-    lost = [_name(recipe) for recipe in vars(client).get(_OWNERS, ()) if _try_to_lose(recipe)]
+    lost = []
+    for recipe in vars(client).get(_OWNERS, ()):
+        try:
+            if _lose(recipe):
+                lost.append(_name(recipe))
+        except Exception:
+            log.exception("%s does not know that its session has ended", _name(recipe))
     if not lost:
         return
     named = ", ".join(sorted(lost)[:_MOST_NAMES])
@@ -186,14 +192,6 @@ def lose_all(client: Any) -> None:
         named,
         more,
     )
-
-
-def _try_to_lose(recipe: Any) -> bool:
-    try:
-        return _lose(recipe)
-    except Exception:
-        log.exception("%s does not know that its session has ended", _name(recipe))
-        return False
 
 
 def _lose(recipe: Any) -> bool:
