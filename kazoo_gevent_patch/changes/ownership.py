@@ -245,16 +245,13 @@ def _begin_anew(recipe: Any) -> None:
 
 
 def _use(recipe: Any) -> None:
-    owners = _owners(recipe.client)
-    if recipe not in owners:
-        owners.add(recipe)
+    _owners(recipe.client).add(recipe)
     # From here on the end of the session changes the identity.
     vars(recipe)[_USED] = identity(recipe), ref(getcurrent())
 
 
 def _owners(client: Any) -> IdentitySet:
-    state = vars(client)
-    owners: IdentitySet = state.get(_OWNERS) or state.setdefault(_OWNERS, IdentitySet())
+    owners: IdentitySet = vars(client).setdefault(_OWNERS, IdentitySet())
     return owners
 
 
