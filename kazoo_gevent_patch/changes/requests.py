@@ -39,6 +39,7 @@ _REFUSALS: Final[dict[str, Callable[[], Exception]]] = {
     KeeperState.EXPIRED_SESSION: SessionExpiredError,
 }
 """kazoo's exceptions for requests, by the states of a client that takes none."""
+_CLOSED: Final = frozenset(_REFUSALS)
 
 
 def call(original: _Call, _: type) -> _Call:
@@ -47,12 +48,12 @@ def call(original: _Call, _: type) -> _Call:
     def _call(self: Any, request: Any, async_object: Any) -> Any:
         if not isinstance(self.handler, SequentialGeventHandler):
             return original(self, request, async_object)
-        if self._state in _REFUSALS:
+        if self._state in _CLOSED:
             async_object.set_exception(_refusal(self._state))
             return False  # create() raises the exception where it is told so
         queue, entry = self._queue, (request, async_object)
         queue.append(entry)
-        if self._state in _REFUSALS or self._queue is not queue:
+        if self._state in _CLOSED or self._queue is not queue:
             refuse(queue, self._state)
             return None
         writer = self._connection._write_sock
