@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Final
 
 from kazoo_gevent_patch.inspection.greenlets import Named, look_at
@@ -144,22 +144,17 @@ def _named(client: Any, handler: Any, recipes: list[Any]) -> Iterator[Named]:
     yield Named(f"{name}, connection", state["_connection"]._connection_routine, handler.hub)
     for what, greenlet in Watched.greenlets(handler):  # derived classes may have the name
         yield Named(f"{name}, {what}", greenlet, greenlet.hub)
-    yield from islice(chain(_at_requests(state, name), _at_locks(recipes, name)), WAITERS)
+    yield from islice(_waiting(state, recipes, name), WAITERS)
 
 
-def _at_requests(state: dict[str, Any], client: str) -> Iterator[Named]:
-    """Return the greenlets that wait for a request."""
+def _waiting(state: dict[str, Any], recipes: list[Any], client: str) -> Iterator[Named]:
+    """Return the greenlets that wait for a request, and those that wait for a lock."""
     for request, result, *_ in (*tuple(state["_pending"]), *tuple(state["_queue"])):
         path = getattr(request, "path", "")  # of the rest nothing: it may be credentials
-        name = f"{client}, waits for {type(request).__name__} {path}".rstrip()
-        yield from _at(result, name)
-
-
-def _at_locks(recipes: list[Any], client: str) -> Iterator[Named]:
-    """Return the greenlets that wait until another one releases a lock."""
+        yield from _at(result, f"{client}, waits for {type(request).__name__} {path}".rstrip())
     for recipe in recipes:
-        state = vars(recipe)
-        yield from _at(state.get("wake_event"), f"{client}, waits for the lock {state.get('path')}")
+        lock = vars(recipe)
+        yield from _at(lock.get("wake_event"), f"{client}, waits for the lock {lock.get('path')}")
 
 
 def _at(awaited: object, name: str) -> Iterator[Named]:
