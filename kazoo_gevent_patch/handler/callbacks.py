@@ -26,7 +26,44 @@ from kazoo_gevent_patch.wire.selector import Selector
 log = logging.getLogger("kazoo.handlers.gevent")
 
 
-class CallbackQueue:
+class Worker:
+    """What runs calls one at a time, in a greenlet of its own, and tells which one runs."""
+
+    def __init__(self) -> None:
+        self._worker: HandlerGreenlet | None = None
+        self._running: Callable[[], object] | None = None
+        """The call that is made now, or none."""
+        self._began = 0.0
+        """When the last one began, by ``perf_counter``."""
+
+    @property
+    def worker(self) -> HandlerGreenlet | None:
+        """The greenlet that makes the calls, if there is one now."""
+        return self._worker
+
+    def qsize(self) -> int:
+        """Return how many calls wait for their turn."""
+        raise NotImplementedError
+
+    def status(self) -> CallbackStatus:
+        """Return what waits for its turn and what runs; safe in any native thread."""
+        running, seconds = self._running, perf_counter() - self._began
+        name = "" if running is None else describe(running)
+        return CallbackStatus(self.qsize(), name, seconds if name else 0.0)
+
+    def _make(self, call: Callable[[], object]) -> None:
+        self._began = perf_counter()
+        self._running = call
+        try:
+            call()
+        finally:
+            self._running = None
+
+
+runs_callbacks.add(Worker._make.__code__)
+
+
+class CallbackQueue(Worker):
     """Runs the callbacks of one type of event, one at a time, in the order they were put.
 
     The worker greenlet is made when there is something to run. While the queue is started it
@@ -39,17 +76,13 @@ class CallbackQueue:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._callbacks: deque[Callable[[], object]] = deque()
-        self._worker: HandlerGreenlet | None = None
         self._waiting = WaitingList()
         """The worker, while it waits for callbacks."""
         self._joining = WaitingList()
         self._hub: Hub | None = None
         self._started = False
-        self._running: Callable[[], object] | None = None
-        """The callback that runs now, or none."""
-        self._began = 0.0
-        """When the last one began, by ``perf_counter``."""
 
     def put(self, callback: Callable[[], object]) -> None:
         """Have ``callback`` run after all that was put before it, once the queue is started.
@@ -75,17 +108,6 @@ class CallbackQueue:
     def qsize(self) -> int:
         """Return how many callbacks wait for their turn."""
         return len(self._callbacks)
-
-    @property
-    def worker(self) -> HandlerGreenlet | None:
-        """The greenlet that runs the callbacks, if there is one now."""
-        return self._worker
-
-    def status(self) -> CallbackStatus:
-        """Return what is in the queue and what runs; safe in any native thread."""
-        running, seconds = self._running, perf_counter() - self._began
-        name = "" if running is None else describe(running)
-        return CallbackStatus(self.qsize(), name, seconds if name else 0.0)
 
     def __repr__(self) -> str:
         state = "started" if self._started else "stopped"
@@ -231,18 +253,11 @@ class CallbackQueue:
 
     def _run_one(self) -> Callable[[], object]:
         callback = self._callbacks.popleft()
-        self._began = perf_counter()
-        self._running = callback
         try:
-            callback()
+            self._make(callback)
         except (Exception, gevent.Timeout):
             log.exception("Exception in a callback")
-        finally:
-            self._running = None
         return callback
-
-
-runs_callbacks.add(CallbackQueue._run_one.__code__)
 
 
 class Completions(Protocol):

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
-from time import perf_counter
 from typing import Any, TypeAlias
 
 from gevent import getcurrent
 
+from kazoo_gevent_patch.handler.callbacks import Worker
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
-from kazoo_gevent_patch.inspection.records import CallbackStatus
 from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
-from kazoo_gevent_patch.stalls.judge import describe
-
-log = logging.getLogger("kazoo_gevent_patch")
 
 _Call: TypeAlias = Callable[[], object]
 
 
-class ListenerQueue:
+class ListenerQueue(Worker):
     """Runs the calls of listeners, one at a time and in order, in one greenlet.
 
     kazoo's default handler runs them in the connection's thread, which waits for them. Here the
@@ -35,14 +30,10 @@ class ListenerQueue:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._states: list[Callable[[], Iterable[_Call]]] = []
         self._calls: list[_Call] = []
         """Those of the state whose turn it is."""
-        self._greenlet: HandlerGreenlet | None = None
-        self._running: _Call | None = None
-        """The call that is made now, or none."""
-        self._began = 0.0
-        """When the last one began, by ``perf_counter``."""
         self._parked = False
         self._kept = False
         self._caller: Any = None
@@ -62,9 +53,9 @@ class ListenerQueue:
         self._kept = True
         self._all_ran.clear()
         hub = hub_bound_to_thread()
-        greenlet = self._greenlet
+        greenlet = self._worker
         if greenlet is None or not greenlet.may_go_on() or not greenlet.lives_in(hub):
-            greenlet = self._greenlet = HandlerGreenlet(self._run)
+            greenlet = self._worker = HandlerGreenlet(self._run)
         elif not self._parked:
             return  # it waits in a listener, or this is one
         current: Any = getcurrent()
@@ -80,17 +71,9 @@ class ListenerQueue:
             if go_on is not None:
                 go_on.stop()
 
-    @property
-    def worker(self) -> HandlerGreenlet | None:
-        """The greenlet that makes the calls, if there is one now."""
-        return self._greenlet
-
-    def status(self) -> CallbackStatus:
-        """Return what waits for its turn and what runs; safe in any native thread."""
-        running, seconds = self._running, perf_counter() - self._began
-        name = "" if running is None else describe(running)
-        queued = len(self._calls) + len(self._states)
-        return CallbackStatus(queued, name, seconds if name else 0.0)
+    def qsize(self) -> int:
+        """Return how many calls and states wait for their turn."""
+        return len(self._calls) + len(self._states)
 
     def end(self) -> None:
         """Let the greenlet end when all has run."""
@@ -104,7 +87,7 @@ class ListenerQueue:
         self._kept = False
         self._states.clear()
         self._calls.clear()
-        greenlet, self._greenlet = self._greenlet, None
+        greenlet, self._worker = self._worker, None
         if self._parked and greenlet is not None:
             greenlet.end()
 
@@ -113,11 +96,11 @@ class ListenerQueue:
 
         A listener that calls this does not wait for itself.
         """
-        return getcurrent() is self._greenlet or self._all_ran.wait(timeout)
+        return getcurrent() is self._worker or self._all_ran.wait(timeout)
 
     def _unpark(self) -> None:
-        if self._parked and not self._kept and self._greenlet is not None:
-            self._greenlet.switch()
+        if self._parked and not self._kept and self._worker is not None:
+            self._worker.switch()
 
     def _run(self) -> None:
         try:
@@ -126,21 +109,15 @@ class ListenerQueue:
                 self._park()
                 self._run_calls()
         finally:
-            if self._greenlet is getcurrent():
+            if self._worker is getcurrent():
                 # A listener that raises what ends a greenlet does not take the others with it.
-                self._greenlet = HandlerGreenlet.spawn(self._run) if self._has_calls() else None
+                self._worker = HandlerGreenlet.spawn(self._run) if self._has_calls() else None
             if not self._has_calls():
                 self._all_ran.set()
 
     def _run_calls(self) -> None:
         while self._has_calls():
-            call = self._calls.pop(0)
-            self._began = perf_counter()
-            self._running = call
-            try:
-                call()
-            finally:
-                self._running = None
+            self._make(self._calls.pop(0))
         self._all_ran.set()
 
     def _has_calls(self) -> bool:
