@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, perf_counter
-from typing import Any, Protocol
+from typing import Protocol
 
 import gevent
 from gevent import get_hub, getcurrent
@@ -15,7 +15,7 @@ from gevent.hub import Hub
 
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.inspection.records import CallbackStatus
-from kazoo_gevent_patch.loop.hubs import call_in_hub, hub_of_this_thread, is_own_thread
+from kazoo_gevent_patch.loop.hubs import call_in_hub, has_loop, hub_of_this_thread, is_own_thread
 from kazoo_gevent_patch.loop.signals import runs_callbacks
 from kazoo_gevent_patch.loop.waiting import TimeSlice, WaitingList, resumed
 from kazoo_gevent_patch.stalls import watch as stalls
@@ -199,7 +199,7 @@ class CallbackQueue(Worker):
         worker = self._worker
         if worker is None or not worker.may_go_on():
             return None
-        return worker if self._hub is None or worker.lives_in(self._hub) else None
+        return worker if self._hub in (None, worker.hub) else None
 
     def _wake_worker(self) -> None:
         if self._living_worker() is None:
@@ -208,8 +208,8 @@ class CallbackQueue(Worker):
             self._waiting.wake_all()
 
     def _start_worker(self) -> None:
-        hub: Any = self._hub
-        if hub is not None and hub.loop is None:
+        hub = self._hub
+        if hub is not None and not has_loop(hub):
             hub = self._hub = None  # it has ended since the queue was stopped
         if hub is not None and not is_own_thread(hub):
             call_in_hub(hub, self._start_worker)
@@ -222,7 +222,8 @@ class CallbackQueue(Worker):
         assert isinstance(worker, HandlerGreenlet)  # nosec B101 # for the type checker
         try:
             self._run_callbacks(worker)
-            while self._is_kept(worker):
+            # The queue may have been started again in another thread's hub.
+            while self._started and worker.hub is self._hub:
                 self._waiting.wait(self._has_news, None, self._hub)
                 self._run_callbacks(worker)
         finally:
@@ -233,10 +234,6 @@ class CallbackQueue(Worker):
             # was taken out, and have left it to this worker; a killed worker leaves some too.
             if self._callbacks:
                 self._start_worker()
-
-    def _is_kept(self, worker: HandlerGreenlet) -> bool:
-        # The queue may have been started again in another thread's hub.
-        return self._started and worker.lives_in(self._hub)
 
     def _has_news(self) -> bool:
         # Asked when the worker has joined the list: it is idle now.

@@ -15,6 +15,7 @@ from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.loop.forks import notice_fork
 from kazoo_gevent_patch.loop.hubs import (
     call_in_hub,
+    has_loop,
     hub_of_this_thread,
     hub_to_wait_in,
     is_own_thread,
@@ -50,20 +51,16 @@ class HandlerGreenlet(_Greenlet, Sheltered):
         # Before it is remembered: in a child whose fork ran no hook it would count as inherited.
         notice_fork()
         super().__init__(*args, **kwargs)
-        self._hub = get_hub()
-        living.add(self)
-
-    @property
-    def hub(self) -> Hub:
+        self.hub: Hub = get_hub()
         """The hub in whose event loop it runs."""
-        return self._hub
+        living.add(self)
 
     @classmethod
     def spawn_in(cls, hub: Hub, function: Callable[[], object]) -> HandlerGreenlet:
         """Start one in another thread's event loop."""
         had_hub = hub_of_this_thread() is not None
         greenlet = cls(function)
-        greenlet._hub = hub
+        greenlet.hub = hub
         if not had_hub:
             # gevent has just made one, which keeps its descriptors open when the thread ends.
             get_hub().destroy(destroy_loop=True)
@@ -109,12 +106,7 @@ class HandlerGreenlet(_Greenlet, Sheltered):
 
     def may_go_on(self) -> bool:
         """Return whether the function has not ended yet, and its event loop was not destroyed."""
-        loop: Any = self._hub.loop
-        return self.is_alive() and loop is not None
-
-    def lives_in(self, hub: Hub | None) -> bool:
-        """Return whether it runs in the hub."""
-        return self._hub is hub
+        return self.is_alive() and has_loop(self.hub)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the function has ended, at most ``timeout`` seconds.
@@ -126,12 +118,12 @@ class HandlerGreenlet(_Greenlet, Sheltered):
             raise RuntimeError("cannot join current greenlet")
         if not self.is_alive():
             return
-        if is_own_thread(self._hub):
+        if is_own_thread(self.hub):
             hub_to_wait_in()
             super().join(timeout if timeout is None else max(timeout, 0))
         else:
             ended = Event()
-            call_in_hub(self._hub, self.rawlink, lambda _: ended.set())
+            call_in_hub(self.hub, self.rawlink, lambda _: ended.set())
             ended.wait(timeout)
 
     def disown(self) -> None:
@@ -144,9 +136,9 @@ class HandlerGreenlet(_Greenlet, Sheltered):
         vars(self).update(switch=self._exit, throw=self._exit)
         if not self:
             self.end()  # it has not begun
-        elif is_own_thread(self._hub):
+        elif is_own_thread(self.hub):
             # Not now: it may run the program's code, which may wait, in the middle of fork().
-            call_in_hub(self._hub, self._exit)
+            call_in_hub(self.hub, self._exit)
 
     def _exit(self, *_: object) -> Any:
         return None if self.ready() else super().throw(GreenletExit)
@@ -156,9 +148,8 @@ class HandlerGreenlet(_Greenlet, Sheltered):
 
         Its parent is the hub, which would get control when it ends: it has to come back here.
         """
-        loop: Any = self._hub.loop
-        if loop is None:
-            return  # it is destroyed, and nothing else would resume it
+        if not has_loop(self.hub):
+            return  # nothing else would resume it
         try:
             self.parent = getcurrent()
         except ValueError:

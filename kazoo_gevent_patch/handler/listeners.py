@@ -10,6 +10,7 @@ from gevent import getcurrent
 from kazoo_gevent_patch.handler.callbacks import Worker
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
+from kazoo_gevent_patch.loop.hubs import call_in_hub
 from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
 
 _Call: TypeAlias = Callable[[], object]
@@ -54,7 +55,7 @@ class ListenerQueue(Worker):
         self._all_ran.clear()
         hub = hub_bound_to_thread()
         greenlet = self._worker
-        if greenlet is None or not greenlet.may_go_on() or not greenlet.lives_in(hub):
+        if greenlet is None or not greenlet.may_go_on() or greenlet.hub is not hub:
             greenlet = self._worker = HandlerGreenlet(self._run)
         elif not self._parked:
             return  # it waits in a listener, or this is one
@@ -79,8 +80,7 @@ class ListenerQueue(Worker):
         """Let the greenlet end when all has run."""
         self._kept = False
         if self._parked:
-            loop: Any = hub_bound_to_thread().loop
-            loop.run_callback(self._unpark)
+            call_in_hub(hub_bound_to_thread(), self._unpark)
 
     def abandon(self) -> None:
         """Drop all, for ever: the event loop has ended, or is the parent process's."""

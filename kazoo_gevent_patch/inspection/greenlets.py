@@ -15,6 +15,7 @@ from gevent.hub import Hub
 
 from kazoo_gevent_patch.inspection.records import GreenletStatus
 from kazoo_gevent_patch.inspection.threads import Question, stack_of_thread
+from kazoo_gevent_patch.loop.hubs import has_loop
 
 DEEPEST: Final = 40
 """Frames that are told of a stack at most: the innermost."""
@@ -52,17 +53,13 @@ def look_at(
     for named in greenlets:
         if named.hub is not None and named.greenlet is not None:
             by_hub.setdefault(named.hub, []).append(named)
-    living = {hub: named for hub, named in by_hub.items() if _is_alive(hub)}
+    # A thread that ends destroys its hub, and another thread may get its number.
+    living = {hub: named for hub, named in by_hub.items() if has_loop(hub)}
     questions = [Question(hub, partial(_look, hub, named)) for hub, named in living.items()]
     deadline = monotonic() + PATIENCE
     while not all(question.answers for question in questions) and monotonic() < deadline:
         yield PAUSE
     return tuple(chain.from_iterable(map(_told, questions)))
-
-
-def _is_alive(hub: Any) -> bool:
-    # A thread that ends destroys its hub, and another thread may get its number.
-    return hub.loop is not None
 
 
 def _told(question: Question[list[GreenletStatus]]) -> list[GreenletStatus]:

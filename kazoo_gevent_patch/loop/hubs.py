@@ -41,6 +41,12 @@ def is_own_thread(hub: Hub) -> bool:
     return current_thread() == hub.thread_ident
 
 
+def has_loop(hub: Hub) -> bool:
+    """Return whether the hub's event loop was not destroyed, so that it may still run."""
+    loop: Any = hub.loop
+    return loop is not None
+
+
 def call_in_hub(hub: Hub, function: Callable[..., object], *args: object) -> None:
     """Have ``hub`` call the function soon, from whatever thread this is called."""
     loop: Any = hub.loop

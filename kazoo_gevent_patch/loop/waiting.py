@@ -38,6 +38,7 @@ from kazoo_gevent_patch.loop.hubs import (
     Waiter,
     call_in_hub,
     current_thread,
+    has_loop,
     hub_of_this_thread,
     hub_to_wait_in,
     waker,
@@ -74,8 +75,7 @@ class Place(Waiter):
 
     def is_living(self) -> bool:
         """Return whether the greenlet's event loop may still run."""
-        loop: Any = self.hub.loop
-        return loop is not None and (self.thread is None or not self.thread.ended)
+        return has_loop(self.hub) and (self.thread is None or not self.thread.ended)
 
     def wait(self, timeout: float | None) -> Any:
         """Wait until the place is woken, at most ``timeout`` seconds, and return the news.

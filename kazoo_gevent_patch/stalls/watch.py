@@ -20,7 +20,7 @@ from gevent.hub import Hub
 from gevent.monkey import get_original
 
 from kazoo_gevent_patch.loop import forks
-from kazoo_gevent_patch.loop.hubs import call_in_hub, is_own_thread
+from kazoo_gevent_patch.loop.hubs import call_in_hub, has_loop, is_own_thread
 from kazoo_gevent_patch.loop.threads import this_thread
 from kazoo_gevent_patch.settings.environment import STALLS
 from kazoo_gevent_patch.stalls.judge import Judge, WatchedClient
@@ -72,7 +72,7 @@ class LoopWatch:
 
     def may_run(self) -> bool:
         """Return whether the event loop may run again; from any thread."""
-        return not self.thread.ended and self.hub.loop is not None
+        return not self.thread.ended and has_loop(self.hub)
 
     def _remove(self, client: WatchedClient) -> None:
         self.judge.remove(client)
@@ -88,8 +88,7 @@ class LoopWatch:
 
     def _stop(self) -> None:
         timer, self._timer = self._timer, None
-        loop: Any = self.hub.loop
-        if timer is not None and loop is not None:  # one that is destroyed refuses it
+        if timer is not None and has_loop(self.hub):  # one that is destroyed refuses it
             timer.close()
 
     def _tick(self) -> None:
