@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from gevent import getcurrent
 from gevent.monkey import get_original
@@ -126,70 +126,52 @@ class Lock:
 
     def __repr__(self) -> str:
         state = "locked" if self.locked() else "unlocked"
-        return f"<{state} {type(self).__name__} at {id(self):#x}, {len(self._waiting)} waiting>"
+        return f"<{state} Lock at {id(self):#x}, {len(self._waiting)} waiting>"
 
 
-class RLock:
+class RLock(Lock):
     """A re-entrant lock with the signature and the errors of ``threading.RLock``.
 
     It belongs to a greenlet, each native thread being one too, and may be shared like
-    ``Lock``.
+    ``Lock``. The holder owns it while the count is above zero.
     """
 
-    __slots__ = ("__weakref__", "_block", "_count", "_owner")
+    __slots__ = ("_count",)
 
     def __init__(self) -> None:
-        self._block = Lock()
-        self._owner: object = None
+        super().__init__()
         self._count = 0
 
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """Acquire the lock, waiting at most ``timeout`` seconds; -1 or None waits for ever."""
         _check(blocking, timeout)
-        current = getcurrent()
-        # Only the caller itself can have made itself the owner, or can take that back.
-        if self._owner is current:
-            self._count += 1
-            return True
-        acquired = self._block.acquire(blocking, timeout)
+        acquired = self._is_owned() or super().acquire(blocking, timeout)
         if acquired:
-            self._owner = current
-            self._count = 1
+            self._count += 1
         return acquired
 
     def release(self) -> None:
         """Release the lock. Raises ``RuntimeError`` if the caller does not own it."""
-        if self._owner is not getcurrent():
+        if not self._is_owned():
             raise RuntimeError("cannot release un-acquired lock")
         self._count -= 1
         if not self._count:
-            self._owner = None
-            self._block.release()
-
-    def locked(self) -> bool:
-        """Return whether somebody owns the lock."""
-        return self._block.locked()
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
+            super().release()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} acquired {self._count} times, on {self._block!r}>"
+        return f"<{type(self).__name__} acquired {self._count} times, on {super().__repr__()}>"
 
     # What threading.Condition asks of a re-entrant lock.
 
     def _is_owned(self) -> bool:
-        return self._owner is getcurrent()
+        # Only the caller itself can have made itself the owner, or can take that back.
+        return self._count > 0 and self.holder is getcurrent()
 
-    def _release_save(self) -> tuple[int, object]:
-        saved = self._count, self._owner
-        self._count, self._owner = 0, None
-        self._block.release()
-        return saved
+    def _release_save(self) -> int:
+        count, self._count = self._count, 0
+        super().release()
+        return count
 
-    def _acquire_restore(self, saved: tuple[int, Any]) -> None:
-        self._block.acquire()
-        self._count, self._owner = saved
+    def _acquire_restore(self, count: int) -> None:
+        super().acquire()
+        self._count = count
