@@ -21,42 +21,34 @@ _RESUMES: Final = frozenset({"switch", "switch_args", "throw"})
 
 _DECORATORS: Final = vars(kazoo.handlers.utils)
 
-_SIGNALS: Final = frozenset(
-    {
-        # watches
-        "kazoo.recipe.barrier.Barrier.wait.<locals>.wait_for_clear",
-        "kazoo.recipe.barrier.DoubleBarrier._inner_enter.<locals>.created",
-        "kazoo.recipe.barrier.DoubleBarrier._inner_leave.<locals>.deleted",
-        "kazoo.recipe.lock.Lock._watch_predecessor",
-        "kazoo.recipe.lock.Semaphore._watch_lease_change",
-        "kazoo.recipe.watchers.PatientChildrenWatch._children_watcher",
-        # callbacks of results
-        "kazoo.recipe.cache.TreeCache._in_background",
-        "kazoo.recipe.partitioner.SetPartitioner._allocate_transition.<locals>.updated",
-    }
-)
-"""The steps of kazoo's recipes (2.8 to 2.11) that tell somebody something, and never wait."""
+SIGNAL: Final = "signal"
+"""A step of a recipe that tells somebody something, and never waits."""
 
-_JOBS: Final = frozenset(
-    {
-        "kazoo.recipe.cache.TreeNode._process_watch",
-        "kazoo.recipe.partitioner.SetPartitioner._allocate_transition",
-    }
-)
-"""Those that ask the server for something, and guard themselves against running twice at once."""
+JOB: Final = "job"
+"""One that asks the server for something, and guards itself against running twice at once. It needs
+a greenlet of its own."""
 
-_TURNS: Final = frozenset({"kazoo.recipe.queue.LockingQueue._inner_get.<locals>.check_for_updates"})
-"""Those of which a change starts one for each that waits, and that are quick only in turn: each
-sees what the one before it has taken. At once, all try the same item, and all but one start anew.
-"""
-
-SIGNAL, JOB, TURN = "signal", "job", "turn"
+TURN: Final = "turn"
+"""One of which a change starts one for each that waits, and that is quick only in turn: each sees
+what the one before it has taken. At once, all try the same item, and all but one start anew. It
+waits for its like, and for no other callback."""
 
 _STEPS: Final = {
-    **dict.fromkeys(_SIGNALS, SIGNAL),
-    **dict.fromkeys(_JOBS, JOB),
-    **dict.fromkeys(_TURNS, TURN),
+    # watches
+    "kazoo.recipe.barrier.Barrier.wait.<locals>.wait_for_clear": SIGNAL,
+    "kazoo.recipe.barrier.DoubleBarrier._inner_enter.<locals>.created": SIGNAL,
+    "kazoo.recipe.barrier.DoubleBarrier._inner_leave.<locals>.deleted": SIGNAL,
+    "kazoo.recipe.cache.TreeNode._process_watch": JOB,
+    "kazoo.recipe.lock.Lock._watch_predecessor": SIGNAL,
+    "kazoo.recipe.lock.Semaphore._watch_lease_change": SIGNAL,
+    "kazoo.recipe.partitioner.SetPartitioner._allocate_transition": JOB,
+    "kazoo.recipe.queue.LockingQueue._inner_get.<locals>.check_for_updates": TURN,
+    "kazoo.recipe.watchers.PatientChildrenWatch._children_watcher": SIGNAL,
+    # callbacks of results
+    "kazoo.recipe.cache.TreeCache._in_background": SIGNAL,
+    "kazoo.recipe.partitioner.SetPartitioner._allocate_transition.<locals>.updated": SIGNAL,
 }
+"""What the steps of kazoo's recipes (2.8 to 2.11) are, by their full name."""
 
 
 def is_continuation(callback: Callable[..., object]) -> bool:
@@ -71,15 +63,11 @@ def is_continuation(callback: Callable[..., object]) -> bool:
     if isinstance(callback, partial) and getattr(callback.func, "__name__", None) == "spawn":
         # A SetPartitioner's, with a wrapper of ours over it; spawning never waits.
         return any(step_of(getattr(job, "__wrapped__", job)) == JOB for job in callback.args[:1])
-    return _name(function) in _SIGNALS
+    return _STEPS.get(_name(function)) == SIGNAL
 
 
 def step_of(callback: Callable[..., object]) -> str | None:
-    """Return what step of a recipe a watch callback is; None if it is an application's.
-
-    A ``SIGNAL`` tells somebody something, and never waits. A ``JOB`` needs a greenlet of its own.
-    A ``TURN`` waits for its like, and for no other callback.
-    """
+    """Return what step of a recipe a watch callback is; None if it is an application's."""
     return _STEPS.get(_name(_unwrapped(callback)))
 
 
@@ -102,11 +90,10 @@ def is_waiter(callback: Callable[..., object]) -> bool:
 
 def _name(function: FunctionType | None) -> str:
     """Return the full name of a function of kazoo's, and nothing for any other."""
-    # Not its __module__, which other decorators copy.
-    module = "" if function is None else str(function.__globals__.get("__name__"))
-    if function is None or not module.startswith("kazoo."):
+    if function is None:
         return ""
-    return f"{module}.{function.__qualname__}"
+    module = str(function.__globals__.get("__name__"))  # its __module__ other decorators copy
+    return f"{module}.{function.__qualname__}" if module.startswith("kazoo.") else ""
 
 
 def _unwrapped(callback: Any) -> FunctionType | None:
