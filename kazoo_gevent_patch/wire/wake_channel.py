@@ -30,78 +30,40 @@ from typing import Any, Final
 from kazoo_gevent_patch.loop.waiting import WaitingList
 
 
-class _Channel:
-    """What the two ends share: the bytes on their way and the reader that waits for them."""
+class WakeReader:
+    """The end that the connection greenlet waits on, through the handler's ``select``.
 
-    __slots__ = ("bytes", "closed", "waiting")
+    It holds what the two ends share.
+    """
+
+    __slots__ = ("bytes", "client", "closed", "size", "waiting")
 
     def __init__(self) -> None:
         self.bytes: deque[int] = deque()
-        self.closed = False
+        """What waits to be received."""
+        self.size: Callable[[], int] = self.bytes.__len__
+        """Returns how many bytes that are."""
         self.waiting = WaitingList()
+        """Where to wait for a byte."""
+        self.closed = False
+        self.client: Any = None
+        """Whose requests the bytes are for, if that is known."""
 
     def close(self) -> None:
+        """Close both ends; a waiting reader finds the channel readable, as on end of file."""
         self.closed = True
         self.bytes.append(0)  # makes the channel readable
         self.waiting.wake_all()
 
-
-class _End:
-    """What kazoo and its tests do with either end of a socket pair, besides sending."""
-
-    __slots__ = ("_channel",)
-
-    def __init__(self, channel: _Channel) -> None:
-        self._channel = channel
-
-    def close(self) -> None:
-        """Close both ends; a waiting reader finds the channel readable, as on end of file."""
-        self._channel.close()
-
     def getsockname(self) -> str:
         """Return the empty name that an unnamed socket pair has."""
-        self._check_open()
+        self.check_open()
         return ""
 
-    def _check_open(self) -> None:
-        if self._channel.closed:
+    def check_open(self) -> None:
+        """Raise ``OSError`` when the channel is closed, as a socket does."""
+        if self.closed:
             raise OSError(errno.EBADF, "The wake channel is closed")
-
-
-class WakeWriter(_End):
-    """The end that callers send on. Safe to use from any greenlet and any native thread."""
-
-    __slots__ = ()
-
-    def send(self, data: bytes) -> int:
-        """Store ``data``, wake the reader, and return how many bytes were sent: all of them.
-
-        Raises ``OSError`` when the channel is closed, as a socket does.
-        """
-        channel = self._channel
-        if channel.closed:
-            self._check_open()
-        channel.bytes.extend(data)
-        if channel.waiting:
-            channel.waiting.wake_all()
-        return len(data)
-
-
-class WakeReader(_End):
-    """The end that the connection greenlet waits on, through the handler's ``select``."""
-
-    __slots__ = ("bytes", "client", "size", "waiting")
-
-    def __init__(self, channel: _Channel) -> None:
-        super().__init__(channel)
-        self.bytes = channel.bytes
-        """What waits to be received."""
-        self.size: Callable[[], int] = self.bytes.__len__
-        """Returns how many bytes that are."""
-        self.waiting = channel.waiting
-        """Where to wait for a byte."""
-        self.client: Any = None
-        """Whose requests the bytes are for, if that is known."""
 
     def readable(self) -> bool:
         """Return whether ``recv`` returns, or raises, at once."""
@@ -114,19 +76,43 @@ class WakeReader(_End):
         """
         while not self.bytes:
             self.waiting.wait(self.readable)
-        if self._channel.closed:
-            self._check_open()
+        if self.closed:
+            self.check_open()
         waiting = self.bytes
         if size == 1:
             return bytes((waiting.popleft(),))
         return bytes([waiting.popleft() for _ in range(min(size, len(waiting)))])
 
 
+class WakeWriter:
+    """The end that callers send on. Safe to use from any greenlet and any native thread."""
+
+    __slots__ = ("_channel", "close", "getsockname")
+
+    def __init__(self, channel: WakeReader) -> None:
+        self._channel = channel
+        self.close = channel.close
+        self.getsockname = channel.getsockname
+
+    def send(self, data: bytes) -> int:
+        """Store ``data``, wake the reader, and return how many bytes were sent: all of them.
+
+        Raises ``OSError`` when the channel is closed.
+        """
+        channel = self._channel
+        if channel.closed:
+            channel.check_open()
+        channel.bytes.extend(data)
+        if channel.waiting:
+            channel.waiting.wake_all()
+        return len(data)
+
+
 def wake_channel() -> tuple[WakeReader, WakeWriter]:
     """Return the two ends of a new channel, in the order of kazoo's ``create_socket_pair``."""
-    channel = _Channel()
-    return WakeReader(channel), WakeWriter(channel)
+    reader = WakeReader()
+    return reader, WakeWriter(reader)
 
 
-SILENT: Final = WakeReader(_Channel())
+SILENT: Final = WakeReader()
 """A channel on which nobody sends."""

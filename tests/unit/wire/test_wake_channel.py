@@ -69,7 +69,7 @@ def test_a_slow_sender_wakes_the_place_that_it_found() -> None:
                 writer.send(b"y")
             super().remove(place)
 
-    waiting = reader.waiting = reader._channel.waiting = Overtaken()
+    waiting = reader.waiting = Overtaken()
     waiting.append(first)
     writer.send(b"x")
     with gevent.Timeout(5):
@@ -96,7 +96,7 @@ def test_select_times_out_on_a_silent_channel() -> None:
 def test_a_byte_sent_at_the_worst_moment_is_seen(moment: str) -> None:
     """Forced interleaving: a byte sent just before or after the reader joins wakes it."""
     reader, writer = wake_channel()
-    reader.waiting = reader._channel.waiting = Interleaved(**{moment: lambda: writer.send(b"x")})
+    reader.waiting = Interleaved(**{moment: lambda: writer.send(b"x")})
     assert gevent.spawn(reader.recv, 1).get(timeout=5) == b"x"
 
 
