@@ -60,7 +60,8 @@ class Event(gevent.event.Event):
 
     def unlink(self, callback: Callable[[Event], object]) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
-        self._waiting.unlink(callback)
+        for link in self._waiting.links_of(callback)[:1]:
+            self._waiting.leave(link)
 
     def linkcount(self) -> int:
         """Return how many wait, or were linked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import gevent
 import gevent.event
@@ -26,7 +26,6 @@ else:
 _UNSET: Final = object()
 
 _Callback = Callable[["AsyncResult"], object]
-_Link: TypeAlias = "Place | ThreadPlace | Link | _Callback"
 
 
 class ResultTimeout(KazooTimeoutError, gevent.Timeout):  # type: ignore[misc]
@@ -219,7 +218,7 @@ class AsyncResult(_GeventAsyncResult):
         It is called on the handler's completion worker; without a handler, in the hub.
         """
         linked = self._list()
-        if not (linked and any(_callback_of(link) == callback for link in linked)):
+        if not (linked and linked.links_of(callback)):
             linked.append(Link(callback) if self._runs_in_hub(callback) else callback)
         if self._value is not _UNSET:
             self._notify(linked)
@@ -234,9 +233,8 @@ class AsyncResult(_GeventAsyncResult):
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""
         linked = self._list()
-        for link in tuple(linked):
-            if _callback_of(link) == callback:
-                linked.leave(link)  # unless whatever sets it was quicker
+        for link in linked.links_of(callback):
+            linked.leave(link)  # unless whatever sets it was quicker
 
     def waiters(self) -> list[Place]:
         """Return the places of the greenlets that wait; safe in any native thread."""
@@ -293,7 +291,3 @@ def _new(cls: type[AsyncResult], *_: object, **__: object) -> AsyncResult:
     result = _GeventAsyncResult.__new__(cls)
     AsyncResult.__init__(result)
     return result
-
-
-def _callback_of(link: _Link) -> object:
-    return link.callback if isinstance(link, Link) else link

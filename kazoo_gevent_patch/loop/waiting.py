@@ -215,10 +215,7 @@ class WaitingList(list[Any]):
     def wake(self, place: AnyPlace, news: object = True) -> None:
         """Wake the place and take it out."""
         place.wake(news)
-        try:
-            self.remove(place)
-        except ValueError:
-            pass  # it has left by itself
+        self.leave(place)
 
     def wake_all(self, news: object = True) -> None:
         """Wake each place that is in the list now."""
@@ -242,12 +239,13 @@ class WaitingList(list[Any]):
         """Return the places of the greenlets that wait now; safe in any native thread."""
         return [place for place in tuple(self) if type(place) is Place]
 
-    def unlink(self, callback: Callable[..., object]) -> None:
-        """Take back the first link of the callback, if there is one."""
-        for place in tuple(self):
-            if type(place) is Link and place.callback == callback:
-                self.leave(place)
-                return
+    def links_of(self, callback: object) -> list[Any]:
+        """Return the links of the callback that are in the list now, or the callback itself."""
+        return [
+            link
+            for link in tuple(self)
+            if (link.callback if type(link) is Link else link) == callback
+        ]
 
 
 class TimeSlice:
