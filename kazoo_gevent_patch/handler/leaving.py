@@ -9,9 +9,8 @@ import atexit
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
-from kazoo_gevent_patch.handler.callbacks import CallbackQueue
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.weak import IdentitySet
 
@@ -21,20 +20,10 @@ EXIT_TIMEOUT: Final = 3.0
 log = logging.getLogger("kazoo_gevent_patch")
 
 _handlers = IdentitySet()
+"""Those whose ``join_deferred`` and ``busy_queues`` are asked what is left to run."""
 
 
-class Unfinished(Protocol):
-    """What the exit asks of a handler."""
-
-    def join_deferred(self, timeout: float) -> object:
-        """Wait until all that was deferred has ended, at most ``timeout`` seconds."""
-
-    def busy_queues(self) -> list[CallbackQueue]:
-        """Return the queues of callbacks that have something to run and may still run it."""
-        ...
-
-
-def remember(handler: Unfinished) -> None:
+def remember(handler: object) -> None:
     """Have the interpreter's exit wait for what the handler has to run then."""
     _handlers.add(handler)
 
@@ -44,14 +33,11 @@ def finish() -> None:
     deadline = monotonic() + EXIT_TIMEOUT
     for handler in _handlers:
         _until(deadline, handler.join_deferred)
-    queues = [queue for handler in _handlers for queue in handler.busy_queues()]
     # Not until the queues are empty: callbacks may go on queueing callbacks for ever.
-    marks = [Event() for _ in queues]
-    for queue, mark in zip(queues, marks, strict=True):
+    marks = [(queue, Event()) for handler in _handlers for queue in handler.busy_queues()]
+    for queue, mark in marks:
         queue.put(mark.set)
-    late = [
-        queue for queue, mark in zip(queues, marks, strict=True) if not _until(deadline, mark.wait)
-    ]
+    late = [queue for queue, mark in marks if not _until(deadline, mark.wait)]
     if late:
         log.warning(
             "The interpreter exits: %d callbacks have not returned within %g seconds and are cut "
