@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator
 from itertools import compress
-from types import ModuleType
 from typing import Any, Final
 
 from kazoo_gevent_patch.weak import IdentitySet
@@ -31,9 +29,13 @@ def find() -> list[Any]:
     All recipes are remembered too. This looks at all objects of the process, once.
     """
     client_class = sys.modules["kazoo.client"].KazooClient
-    modules = [module for name, module in list(sys.modules.items()) if _is_of_recipes(name)]
+    kinds = [client_class]
+    for name, module in list(sys.modules.items()):
+        if _is_of_recipes(name):
+            things = list(vars(module).values())
+            kinds += (thing for thing in things if type(thing) is type and _is_recipe(thing))
     found = []
-    for thing in instances(client_class, *filter(_is_recipe, _classes(modules))):
+    for thing in instances(*kinds):
         if not isinstance(thing, client_class):
             if client_of(thing) is not None:
                 recipes.add(thing)
@@ -68,12 +70,6 @@ def _is_recipe(kind: type) -> bool:
 
 def _is_of_recipes(module: str) -> bool:
     return module.startswith("kazoo.recipe.")
-
-
-def _classes(modules: Iterable[ModuleType]) -> Iterator[type]:
-    return (
-        kind for module in modules for kind in list(vars(module).values()) if type(kind) is type
-    )
 
 
 def instances(*classes: type) -> list[Any]:
