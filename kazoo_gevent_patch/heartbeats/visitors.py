@@ -28,10 +28,7 @@ def begin(handler: object) -> None:
 
 def end(handler: object) -> None:
     """Answer no more, if this was the last handler that runs."""
-    if handler not in _handlers:
-        return
-    _handlers.discard(handler)
-    if not _handlers:
+    if _handlers.discard(handler) and not _handlers:
         helper.remove(visitor)
         # Another thread may have begun meanwhile: it stores first, and this looks afterwards.
         if _handlers:

@@ -54,8 +54,8 @@ def look_at(
         if named.hub is not None and named.greenlet is not None:
             by_hub.setdefault(named.hub, []).append(named)
     # A thread that ends destroys its hub, and another thread may get its number.
-    living = {hub: named for hub, named in by_hub.items() if has_loop(hub)}
-    questions = [Question(hub, partial(_look, hub, named)) for hub, named in living.items()]
+    living = filter(has_loop, by_hub)
+    questions = [Question(hub, partial(_look, hub, by_hub[hub])) for hub in living]
     deadline = monotonic() + PATIENCE
     while not all(question.answers for question in questions) and monotonic() < deadline:
         yield PAUSE

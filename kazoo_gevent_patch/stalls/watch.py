@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from gevent import get_hub
 from gevent.hub import Hub
@@ -25,16 +25,13 @@ from kazoo_gevent_patch.loop.threads import this_thread
 from kazoo_gevent_patch.settings.environment import STALLS
 from kazoo_gevent_patch.stalls.judge import Judge, WatchedClient
 
+clock: Callable[[], float] = time.monotonic
+"""What stalls are measured with, in seconds."""
 
-def _boot_clock() -> Callable[[], float]:
+if hasattr(time, "CLOCK_BOOTTIME"):
     # On Linux the monotonic clock stands still while the machine is suspended; heartbeats are
     # missed all the same.
-    boot_time = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic if boot_time is None else partial(time.clock_gettime, boot_time)
-
-
-clock: Final = _boot_clock()
-"""What stalls are measured with, in seconds."""
+    clock = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 class LoopWatch:

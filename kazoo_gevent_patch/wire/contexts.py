@@ -115,14 +115,10 @@ class _Finished:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.made, name)
-        return _do_nothing if callable(value) else value
+        return (lambda *_, **__: None) if callable(value) else value
 
     def __setattr__(self, name: str, value: object) -> None:
         pass
-
-
-def _do_nothing(*_: object, **__: object) -> None:
-    pass
 
 
 class Contexts:
