@@ -6,7 +6,6 @@ read for any of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 
@@ -105,25 +104,20 @@ class ClientStatus:
         where = self.built or "built before the patch"
         state = self.state if self.running else f"{self.state}, not running"
         session = f" {self.session} at {self.server}," if self.server else f" {self.hosts},"
-        return f"{self.name} ({where}) {state}{session} time-out {self.timeout:g} s" + "".join(
-            f"\n    {text}" for text in self.details()
-        )
-
-    def details(self) -> Iterator[str]:
-        """Yield what there is to say besides, a line for each kind of thing."""
-        counts = [
-            f"{self.in_flight} requests in flight, {self.waiting} waiting, {self.watches} watches"
-        ]
-        counts += [f"{self.stalls} stalls"] if self.stalls else []
-        counts += [f"{self.lost_sessions} sessions lost"] if self.lost_sessions else []
-        yield ", ".join(counts)
+        lines = [f"{self.name} ({where}) {state}{session} time-out {self.timeout:g} s"]
+        counts = f"{self.in_flight} requests in flight, {self.waiting} waiting"
+        counts += f", {self.watches} watches"
+        counts += f", {self.stalls} stalls" if self.stalls else ""
+        counts += f", {self.lost_sessions} sessions lost" if self.lost_sessions else ""
+        lines.append(counts)
         for kind, callbacks in self.callbacks.items():
             if callbacks.running or callbacks.queued:
-                yield f"{kind} callbacks: {callbacks}"
+                lines.append(f"{kind} callbacks: {callbacks}")
         if self.locks_held:
-            yield "holds " + ", ".join(self.locks_held)
+            lines.append("holds " + ", ".join(self.locks_held))
         if self.locks_awaited:
-            yield "waits for " + ", ".join(self.locks_awaited)
+            lines.append("waits for " + ", ".join(self.locks_awaited))
+        return "\n    ".join(lines)
 
 
 @dataclass(frozen=True)
