@@ -22,6 +22,7 @@ from kazoo_gevent_patch.loop.hubs import (
 )
 from kazoo_gevent_patch.loop.signals import Sheltered
 from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
+from kazoo_gevent_patch.loop.waiting import ThreadPlace
 from kazoo_gevent_patch.weak import IdentitySet
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 else:
     _Greenlet = gevent.Greenlet
 
-_native_lock = get_original("_thread", "allocate_lock")
 _start_new_thread = get_original("_thread", "start_new_thread")
 
 living = IdentitySet()
@@ -77,23 +77,18 @@ class HandlerGreenlet(_Greenlet, Sheltered):
         if is_main or hub_of_this_thread() is not None:
             greenlet: HandlerGreenlet = cls.spawn(function)
             return greenlet
-        return cls._spawn_in_thread(function)
-
-    @classmethod
-    def _spawn_in_thread(cls, function: Callable[[], object]) -> HandlerGreenlet:
         greenlets: list[HandlerGreenlet] = []
-        begun = _native_lock()
-        begun.acquire()
+        begun = ThreadPlace()
 
         def run() -> None:
             hub_bound_to_thread()
             greenlets.append(cls(function))
-            begun.release()
+            begun.wake()
             greenlets[0].start()
             greenlets[0].join()
 
         _start_new_thread(run, ())
-        begun.acquire()
+        begun.wait(None)
         return greenlets[0]
 
     def _start_here(self) -> None:
