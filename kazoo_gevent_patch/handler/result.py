@@ -219,16 +219,14 @@ class AsyncResult(_GeventAsyncResult):
         """
         linked = self._list()
         if not (linked and linked.links_of(callback)):
-            linked.append(Link(callback) if self._runs_in_hub(callback) else callback)
+            # Most are functions: kazoo's own steps, as they are or with arguments.
+            kind = type(callback)
+            runs_in_hub = self._handler is None or (
+                kind is not FunctionType and kind is not partial and is_waiter(callback)
+            )
+            linked.append(Link(callback) if runs_in_hub else callback)
         if self._value is not _UNSET:
             self._notify(linked)
-
-    def _runs_in_hub(self, callback: _Callback) -> bool:
-        # Most are functions: kazoo's own steps, as they are or with arguments.
-        kind = type(callback)
-        return self._handler is None or (
-            kind is not FunctionType and kind is not partial and is_waiter(callback)
-        )
 
     def unlink(self, callback: _Callback) -> None:
         """Take back ``rawlink``, unless the callback has been called or is about to be."""

@@ -15,20 +15,20 @@ from __future__ import annotations
 import atexit
 import os
 from _thread import get_native_id
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from weakref import WeakKeyDictionary
+
+from gevent.monkey import get_original
+
+from kazoo_gevent_patch.loop.threads import NativeThread
+
+_native_lock = get_original("_thread", "allocate_lock")
 
 PARK_TIMEOUT: Final = 1.0
 """Seconds that the interpreter's exit waits, in total, for the loops of daemon threads."""
 
 
-class Thread(Protocol):
-    """What is asked of the record of a thread."""
-
-    ended: bool
-
-
-_hubs: WeakKeyDictionary[Thread, Any] = WeakKeyDictionary()
+_hubs: WeakKeyDictionary[NativeThread, Any] = WeakKeyDictionary()
 
 
 def is_main_thread() -> bool:
@@ -39,7 +39,7 @@ def is_main_thread() -> bool:
     return get_native_id() == os.getpid()
 
 
-def remember(thread: Thread, hub: Any) -> None:
+def remember(thread: NativeThread, hub: Any) -> None:
     """Have the exit stop the event loop of the calling thread, unless that is the main thread."""
     if not is_main_thread():
         _hubs[thread] = hub
@@ -50,13 +50,10 @@ def park() -> None:
     loops = [hub.loop for thread, hub in list(_hubs.items()) if not thread.ended]
     if not any(loops):
         return
-    from gevent.monkey import get_original
-
-    new_lock = get_original("_thread", "allocate_lock")
-    never = new_lock()
+    never = _native_lock()
     never.acquire()
     for loop in filter(None, loops):
-        stands = new_lock()
+        stands = _native_lock()
         stands.acquire()
 
         def stand_still(stands: Any = stands) -> None:

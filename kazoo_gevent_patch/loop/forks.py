@@ -54,14 +54,11 @@ class _ProcessId:
         return os.getpid() == self._pid
 
 
-def _make_mark() -> _WipedPage | _ProcessId:
-    try:
-        return _WipedPage()
-    except (OSError, AttributeError, ValueError):
-        return _ProcessId()  # not Linux, or a kernel before 4.14
-
-
-mark: Final = _make_mark()
+mark: _WipedPage | _ProcessId
+try:
+    mark = _WipedPage()
+except (OSError, AttributeError, ValueError):
+    mark = _ProcessId()  # not Linux, or a kernel before 4.14
 """``mark[0]`` is false in a child in which the hooks have not been called yet. It is for code that
 asks at each request; for all other code there is ``was_forked``."""
 
@@ -77,7 +74,6 @@ def notice_fork() -> None:
     A greenlet that lives in one process only ends here, with ``GreenletExit``: it is the parent's.
     """
     if was_forked():
-        mark.renew()
         _call_hooks(None)
         if getattr(getcurrent(), "is_inherited", False):
             raise GreenletExit
@@ -85,11 +81,11 @@ def notice_fork() -> None:
 
 def _after_fork_in_child() -> None:
     if was_forked():
-        mark.renew()
         _call_hooks(getcurrent())
 
 
 def _call_hooks(called_fork: object) -> None:
+    mark.renew()
     for hook in hooks:
         try:
             hook(called_fork)
