@@ -111,16 +111,13 @@ class ForkSafeLock:
     def __init__(self) -> None:
         self._lock: Any = _native_rlock()
         _register_at_fork(
-            before=self.__enter__, after_in_parent=self._release, after_in_child=self._release
+            before=self.__enter__, after_in_parent=self.__exit__, after_in_child=self.__exit__
         )
 
     def __enter__(self) -> None:
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def _release(self) -> None:
         try:
             self._lock.release()
         except RuntimeError:

@@ -32,7 +32,7 @@ lock = ForkSafeLock()
 pid = {fork}()
 if pid == 0:
     if {only_the_childs_hook}:
-        lock._release()
+        lock.__exit__()
     with lock, lock:
         os._exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
