@@ -16,7 +16,6 @@ import hashlib
 import os
 import re
 import ssl
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -212,7 +211,7 @@ def _is_plain() -> bool:
     further authorities.
     """
     methods = [getattr(Context.__base__, name) for name in _LOADERS]
-    return sys.platform != "win32" and all(
+    return all(
         isinstance(method, MethodDescriptorType)
         or (type(method) is FunctionType and method.__globals__ is vars(ssl))
         for method in methods
