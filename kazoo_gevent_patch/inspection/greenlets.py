@@ -1,21 +1,31 @@
-"""Where greenlets are, seen from any native thread while the program runs on."""
+"""Where greenlets are, seen from any native thread while the program runs on.
+
+A greenlet that goes on while another thread walks its frames crashes the interpreter (seen on
+CPython 3.11). So its own thread walks them, between two of its instructions.
+"""
 
 from __future__ import annotations
 
+import faulthandler
+import os
+import re
 import sys
-from collections.abc import Generator, Iterable
+import tempfile
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from time import monotonic
 from types import FrameType
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, Generic, NamedTuple, TypeVar
 
 from gevent import getcurrent
 from gevent.hub import Hub
 
 from kazoo_gevent_patch.inspection.records import GreenletStatus
-from kazoo_gevent_patch.inspection.threads import Question, stack_of_thread
-from kazoo_gevent_patch.loop.hubs import has_loop
+from kazoo_gevent_patch.loop.hubs import call_in_hub, has_loop, is_own_thread
+
+T = TypeVar("T")
 
 DEEPEST: Final = 40
 """Frames that are told of a stack at most: the innermost."""
@@ -27,7 +37,8 @@ PAUSE: Final = 0.01
 """Seconds between two looks whether they have."""
 
 _SILENT: Final = "the thread of the event loop, which does not answer"
-_ASKING: Final = (__name__, Question.__module__)
+_THREAD: Final = re.compile(r"(?:Current thread|Thread) 0x([0-9a-f]+)")
+_FRAME: Final = re.compile(r'  (File ".*", line \S+) (in .*)')
 
 
 class Named(NamedTuple):
@@ -37,6 +48,87 @@ class Named(NamedTuple):
     greenlet: Any
     hub: Hub | None
     """The hub of its event loop."""
+
+
+class Question(Generic[T]):
+    """A function that the thread of a hub is asked to call, and that must not switch.
+
+    Its event loop calls it, if that runs. The main thread does also where the program computes.
+    """
+
+    def __init__(self, hub: Hub, function: Callable[[], T]) -> None:
+        self.hub = hub
+        self.answers: list[T] = []
+        """What the function has returned; nothing before that."""
+        self._function = function
+        self._tickets = [None]
+        if is_own_thread(hub):
+            self.answer()
+            return
+        call_in_hub(hub, self.answer)
+        if hub.main_hub:
+            _bells.add(_Bell(self))
+            _ring()
+
+    def answer(self) -> None:
+        """Call the function, unless that has begun, or the hub is of another thread."""
+        # The main thread may be asked in the middle of this, when its event loop has called it.
+        with suppress(Exception):  # such as that of the list, which is empty then
+            if is_own_thread(self.hub):
+                self._tickets.pop()
+                self.answers.append(self._function())
+
+
+class _Bell:
+    """Has the main thread answer a question when the bell is dropped."""
+
+    def __init__(self, question: Question[Any]) -> None:
+        self._question = question
+
+    def __del__(self) -> None:
+        self._question.answer()
+
+
+_bells: Final[set[object]] = set()
+_ring: Callable[[], object] = bool
+"""Has the main thread drop all bells."""
+
+with suppress(ImportError):  # CPython was built without libffi
+    import ctypes
+
+    # What is pending must not raise. A function of Python could, such as a RecursionError. This one
+    # is of C, and drops what is in the set; what comes out of a __del__ goes no further.
+    _clear: Final = ctypes.cast(ctypes.pythonapi.PySet_Clear, ctypes.c_void_p)
+    _prototype: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.py_object)
+    _ring = partial(_prototype(("Py_AddPendingCall", ctypes.pythonapi)), _clear, _bells)
+
+
+def stack_of_thread(hub: Hub) -> tuple[str, ...]:
+    """Return where the thread of a hub is, the innermost frame last; nothing if it is not known.
+
+    The interpreter writes that in one call of C, in which no thread goes on.
+    """
+    try:
+        with _scratch() as file:
+            faulthandler.dump_traceback(file, all_threads=True)
+            file.seek(0)
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ()
+    frames: list[str] = []
+    is_it = False
+    for line in text.splitlines():
+        if thread := _THREAD.match(line):
+            is_it = int(thread[1], 16) == hub.thread_ident
+        elif is_it and (frame := _FRAME.match(line)):
+            frames.append(", ".join(frame.groups()))
+    return tuple(reversed(frames[:DEEPEST]))
+
+
+def _scratch() -> IO[bytes]:
+    # Builds of Python against an old C library lack it.
+    make = getattr(os, "memfd_create", None)
+    return tempfile.TemporaryFile() if make is None else open(make("stacks"), "w+b")
 
 
 def look_at(
@@ -65,7 +157,7 @@ def look_at(
 def _told(question: Question[list[GreenletStatus]]) -> list[GreenletStatus]:
     if question.answers:
         return question.answers[0]
-    stack = stack_of_thread(question.hub, DEEPEST)
+    stack = stack_of_thread(question.hub)
     return [GreenletStatus(_SILENT, "runs", stack)] if stack else []
 
 
@@ -94,7 +186,7 @@ def _look(hub: Hub, greenlets: Iterable[Named]) -> list[GreenletStatus]:
 def stack_of(frame: FrameType | None) -> tuple[str, ...]:
     """Return the frames that lead to this one, the innermost last."""
     lines: list[str] = []
-    while frame is not None and frame.f_globals.get("__name__") in _ASKING:
+    while frame is not None and frame.f_globals.get("__name__") == __name__:
         frame = frame.f_back  # what looks
     while frame is not None and len(lines) < DEEPEST:
         code = frame.f_code

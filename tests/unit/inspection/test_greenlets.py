@@ -13,9 +13,8 @@ import pytest
 from gevent import get_hub
 from gevent.monkey import get_original
 
-from kazoo_gevent_patch.inspection.greenlets import DEEPEST, Named, look_at, stack_of
+from kazoo_gevent_patch.inspection.greenlets import DEEPEST, Named, Question, look_at, stack_of
 from kazoo_gevent_patch.inspection.records import GreenletStatus
-from kazoo_gevent_patch.inspection.threads import Question
 from tests.support import finish
 
 block = get_original("time", "sleep")
