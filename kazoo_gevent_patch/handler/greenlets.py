@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 from gevent import GreenletExit, get_hub, getcurrent
@@ -25,18 +25,13 @@ from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
 from kazoo_gevent_patch.loop.waiting import ThreadPlace
 from kazoo_gevent_patch.weak import IdentitySet
 
-if TYPE_CHECKING:
-    _Greenlet = gevent.Greenlet[..., Any]
-else:
-    _Greenlet = gevent.Greenlet
-
 _start_new_thread = get_original("_thread", "start_new_thread")
 
 living = IdentitySet()
 """The greenlets that handlers started in this process, or in one that it was forked from."""
 
 
-class HandlerGreenlet(_Greenlet, Sheltered):
+class HandlerGreenlet(gevent.Greenlet, Sheltered):  # type: ignore[type-arg]
     """A greenlet with the methods of a thread that code for kazoo's default handler uses.
 
     As with a thread, what it does goes on in one process only: in a forked child it is ended

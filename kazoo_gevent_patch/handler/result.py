@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import gevent
 import gevent.event
@@ -17,11 +17,6 @@ from kazoo_gevent_patch.handler.callbacks import Completions
 from kazoo_gevent_patch.handler.continuations import is_continuation, is_waiter
 from kazoo_gevent_patch.loop.atomic import atomically
 from kazoo_gevent_patch.loop.waiting import Link, Place, ThreadPlace, WaitingList
-
-if TYPE_CHECKING:
-    _GeventAsyncResult = gevent.event.AsyncResult[Any]
-else:
-    _GeventAsyncResult = gevent.event.AsyncResult
 
 _UNSET: Final = object()
 
@@ -52,7 +47,7 @@ class _Failure(NamedTuple):
     traceback: TracebackType | None
 
 
-class AsyncResult(_GeventAsyncResult):
+class AsyncResult(gevent.event.AsyncResult):  # type: ignore[type-arg]
     """A one-time event that stores a value or an exception.
 
     ``AsyncResult()`` is ``gevent.event.AsyncResult``: callbacks run in the hub. A result
@@ -286,6 +281,6 @@ class AsyncResult(_GeventAsyncResult):
 
 
 def _new(cls: type[AsyncResult], *_: object, **__: object) -> AsyncResult:
-    result = _GeventAsyncResult.__new__(cls)
+    result = gevent.event.AsyncResult.__new__(cls)
     AsyncResult.__init__(result)
     return result
