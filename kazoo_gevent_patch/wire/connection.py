@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from operator import attrgetter
 from select import POLLIN
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -53,10 +54,6 @@ class Connection(Sender):
     In a blocking mode, which kazoo's four letter commands use, ``send`` is the socket's own.
 
     ``requests`` is the wake channel of the session, which tells whether more of them wait.
-
-    How it sends, and how a native thread sends heartbeats in between, is said in ``Sender``.
-
-    What else a socket has is the socket's own.
     """
 
     if TYPE_CHECKING:
@@ -174,12 +171,8 @@ class Connection(Sender):
         return self.ready
 
 
-def _of_the_socket(name: str) -> property:
-    return property(lambda connection: getattr(connection._sock, name))
-
-
-# Not by __getattr__: in a class that has one, CPython looks up every attribute the long way,
-# and a request costs a tenth more.
+# What else a socket has is the socket's own. Not by __getattr__: in a class that has one, CPython
+# looks up every attribute the long way, and a request costs a tenth more.
 for _name in dir(ssl.SSLSocket):
     if not (_name.startswith("_") or hasattr(Connection, _name)):
-        setattr(Connection, _name, _of_the_socket(_name))
+        setattr(Connection, _name, property(attrgetter(f"_sock.{_name}")))

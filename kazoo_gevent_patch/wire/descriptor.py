@@ -87,14 +87,12 @@ class DescriptorEvents:
             self._place.wake(READ)
 
     def _wait_in(self, hub: Hub) -> Place:
-        """Wait in that event loop from now on."""
         place = self._place = Place(hub)
         place.thread = None
         self._go_on = place.switch
         return place
 
     def _set_timer(self, deadline: float) -> None:
-        """Have the timer ring at the deadline."""
         if self._timer is not None:
             self._timer.close()
         self._timer = self._place.hub.loop.timer(max(deadline - perf_counter(), 0))
