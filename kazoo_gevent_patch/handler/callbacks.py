@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import gevent
 from gevent import get_hub, getcurrent
@@ -30,6 +30,8 @@ class Worker:
     """What runs calls one at a time, in a greenlet of its own, and tells which one runs."""
 
     def __init__(self) -> None:
+        self._callbacks: deque[Callable[[], object]] = deque()
+        """The calls that wait for their turn."""
         self._worker: HandlerGreenlet | None = None
         self._running: Callable[[], object] | None = None
         """The call that is made now, or none."""
@@ -43,7 +45,7 @@ class Worker:
 
     def qsize(self) -> int:
         """Return how many calls wait for their turn."""
-        raise NotImplementedError
+        return len(self._callbacks)
 
     def status(self) -> CallbackStatus:
         """Return what waits for its turn and what runs; safe in any native thread."""
@@ -77,7 +79,6 @@ class CallbackQueue(Worker):
 
     def __init__(self) -> None:
         super().__init__()
-        self._callbacks: deque[Callable[[], object]] = deque()
         self._waiting = WaitingList()
         """The worker, while it waits for callbacks."""
         self._joining = WaitingList()
@@ -104,10 +105,6 @@ class CallbackQueue(Worker):
     def empty(self) -> bool:
         """Return whether no callback waits for its turn."""
         return not self._callbacks
-
-    def qsize(self) -> int:
-        """Return how many callbacks wait for their turn."""
-        return len(self._callbacks)
 
     def __repr__(self) -> str:
         state = "started" if self._started else "stopped"
@@ -218,8 +215,7 @@ class CallbackQueue(Worker):
             self._worker = HandlerGreenlet.spawn(self._run)
 
     def _run(self) -> None:
-        worker = getcurrent()
-        assert isinstance(worker, HandlerGreenlet)  # nosec B101 # for the type checker
+        worker: Any = getcurrent()
         try:
             self._run_callbacks(worker)
             # The queue may have been started again in another thread's hub.

@@ -33,8 +33,6 @@ class ListenerQueue(Worker):
     def __init__(self) -> None:
         super().__init__()
         self._states: list[Callable[[], Iterable[_Call]]] = []
-        self._calls: list[_Call] = []
-        """Those of the state whose turn it is."""
         self._parked = False
         self._kept = False
         self._caller: Any = None
@@ -74,7 +72,7 @@ class ListenerQueue(Worker):
 
     def qsize(self) -> int:
         """Return how many calls and states wait for their turn."""
-        return len(self._calls) + len(self._states)
+        return super().qsize() + len(self._states)
 
     def end(self) -> None:
         """Let the greenlet end when all has run."""
@@ -86,7 +84,7 @@ class ListenerQueue(Worker):
         """Drop all, for ever: the event loop has ended, or is the parent process's."""
         self._kept = False
         self._states.clear()
-        self._calls.clear()
+        self._callbacks.clear()
         greenlet, self._worker = self._worker, None
         if self._parked and greenlet is not None:
             greenlet.end()
@@ -117,13 +115,13 @@ class ListenerQueue(Worker):
 
     def _run_calls(self) -> None:
         while self._has_calls():
-            self._make(self._calls.pop(0))
+            self._make(self._callbacks.popleft())
         self._all_ran.set()
 
     def _has_calls(self) -> bool:
-        while self._states and not self._calls:
-            self._calls.extend(self._states.pop(0)())
-        return bool(self._calls)
+        while self._states and not self._callbacks:
+            self._callbacks.extend(self._states.pop(0)())
+        return bool(self._callbacks)
 
     def _park(self) -> None:
         self._parked = True
