@@ -29,19 +29,13 @@ class CallbackStatus:
 
 @dataclass(frozen=True)
 class HandlerStatus:
-    """What a handler knows of its client."""
+    """What a handler knows of its client, for the fields of the same name of ``ClientStatus``."""
 
     callbacks: dict[str, CallbackStatus]
-    """By the type of event: ``watch``, ``completion``, ``listener``; those that have been used."""
-
     timeout: float | None
     """The session time-out in seconds that was negotiated last; None before the first session."""
-
     stalls: int
-    """How often the event loop stood still for a third of that, or for longer."""
-
     lost_sessions: int
-    """How many sessions expired."""
 
 
 @dataclass(frozen=True)

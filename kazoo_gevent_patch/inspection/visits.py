@@ -95,17 +95,15 @@ def is_possible() -> bool:
 
 def _called() -> Any:
     """Return a connection to the command, if it listens and is this user's, or root's."""
-    sock = None
+    sock = _socket(socket.AF_UNIX)
     try:
-        sock = _socket(socket.AF_UNIX)
         sock.setblocking(False)
         sock.connect(name_for(os.getpid()))
         if credentials(sock)[1] in (0, os.geteuid()):
             return sock
     except OSError:
         pass  # nobody listens, as nearly always
-    if sock is not None:
-        sock.close()
+    sock.close()
     return None
 
 

@@ -48,8 +48,6 @@ def remember(thread: NativeThread, hub: Any) -> None:
 def park() -> None:
     """Stop the event loops, and wait until they stand, at most ``PARK_TIMEOUT`` seconds."""
     loops = [hub.loop for thread, hub in list(_hubs.items()) if not thread.ended]
-    if not any(loops):
-        return
     never = _native_lock()
     never.acquire()
     for loop in filter(None, loops):
