@@ -169,8 +169,8 @@ class CallbackQueue(Worker):
         """Run what is in the queue, though it is stopped, as far as it runs without waiting.
 
         Called in the hub, or by a callback, it leaves that to the worker. A thread without gevent
-        runs it all by itself, as with kazoo's default handler: an event loop that was made for a
-        worker there would never run again.
+        runs it all by itself, as with kazoo's default handler: an event loop of a worker there
+        would never run again.
         """
         if hub_of_this_thread() is None and self._living_worker() is None:
             while self._callbacks:
@@ -254,14 +254,11 @@ class CallbackQueue(Worker):
 
 
 class Completions(Protocol):
-    """What a result asks of the handler that made it."""
+    """What a result asks of the handler that made it, which says what these are."""
 
     home: Hub | None
-    """The hub of the client's event loop, while the handler is started."""
     selector: Selector
-    """Which knows the connection greenlet."""
     has_failed: bool
-    """Whether a result has failed since a greenlet last gave way to the event loop."""
 
     @property
     def running(self) -> bool:

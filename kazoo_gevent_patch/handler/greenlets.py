@@ -119,8 +119,7 @@ class HandlerGreenlet(gevent.Greenlet, Sheltered):  # type: ignore[type-arg]
     def disown(self) -> None:
         """Have the parent process's greenlet end when this process's event loop first runs.
 
-        Whatever would resume it before that ends it as well: gevent's waits look ``switch`` up
-        on the greenlet when they end.
+        Whatever would resume it before ends it as well: gevent's waits look ``switch`` up then.
         """
         self.is_inherited = True
         vars(self).update(switch=self._exit, throw=self._exit)

@@ -14,8 +14,7 @@ from kazoo_gevent_patch.loop.waiting import WaitingList
 class Queue:
     """An unbounded first-in, first-out queue: what kazoo and its users ask of ``queue.Queue``.
 
-    It is never full, and does not count tasks: there is no ``full()``, ``task_done()`` or
-    ``join()``.
+    It is never full, and counts no tasks: it has no ``full()``, ``task_done()`` or ``join()``.
 
     May be shared by greenlets of any event loop and by native threads. No item is left while
     code waits for one: ``put`` wakes one place, and code that leaves ``get`` while there are items

@@ -22,8 +22,7 @@ HEARTBEAT: Final = struct.pack("!iii", 8, -2, 11)
 """A message of eight bytes: the xid and the type of ZooKeeper's ping."""
 
 AGAIN: Final = 1 / 10
-"""The part of the time between two heartbeats after which one is tried again that could not be
-sent."""
+"""The part of the time between two heartbeats after which one that failed is tried again."""
 
 PUSH: Final = 0.001
 """Seconds between two tries to send the rest of a large message, while the server takes it: the

@@ -88,8 +88,7 @@ class ClientStatus:
     """By the type of event: ``watch``, ``completion``, ``listener``; those that have been used."""
 
     stalls: int = 0
-    """How often the event loop stood still for a third of the time-out or longer, as far as that
-    is watched."""
+    """How often the event loop stood still for a third of the time-out, or longer, if watched."""
 
     lost_sessions: int = 0
     """How many sessions expired."""

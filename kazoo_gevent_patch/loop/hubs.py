@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import gevent.hub
@@ -33,7 +33,6 @@ hub_of_this_thread: Callable[[], Hub | None] = get_hub_if_exists
 
 current_thread: Callable[[], int] = get_original("_thread", "get_ident")
 _native_sleep = get_original("time", "sleep")
-_nothing: Final = partial(bool)
 
 
 def is_own_thread(hub: Hub) -> bool:
@@ -70,7 +69,7 @@ def waker(hub: Hub, function: Callable[..., object], *args: object) -> Callable[
     try:
         schedule = loop.run_callback if is_own_thread(hub) else loop.run_callback_threadsafe
     except AttributeError:
-        return _nothing
+        return bool  # which does nothing
     return partial(schedule, function, *args)
 
 

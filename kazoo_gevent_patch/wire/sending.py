@@ -23,8 +23,7 @@ WRITE_SIZE: Final = 1 << 15
 """Bytes that wait to be sent together at most."""
 
 _LOOK: Final = 0.0001
-"""Seconds between two looks at whether the helper thread has ended what it does here. That makes
-no call that waits."""
+"""Seconds between two looks at whether the helper thread, which never waits, has ended here."""
 
 _FULL: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
