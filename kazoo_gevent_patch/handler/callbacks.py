@@ -32,16 +32,12 @@ class Worker:
     def __init__(self) -> None:
         self._callbacks: deque[Callable[[], object]] = deque()
         """The calls that wait for their turn."""
-        self._worker: HandlerGreenlet | None = None
+        self.worker: HandlerGreenlet | None = None
+        """The greenlet that makes the calls, if there is one now."""
         self._running: Callable[[], object] | None = None
         """The call that is made now, or none."""
         self._began = 0.0
         """When the last one began, by ``perf_counter``."""
-
-    @property
-    def worker(self) -> HandlerGreenlet | None:
-        """The greenlet that makes the calls, if there is one now."""
-        return self._worker
 
     def qsize(self) -> int:
         """Return how many calls wait for their turn."""
@@ -119,7 +115,6 @@ class CallbackQueue(Worker):
 
     def run(self, hub: Hub | None) -> None:
         """Run what is in the queue, though it is not started, in the hub."""
-        # Not "or": a hub that has not run yet is false.
         self._hub = get_hub() if hub is None else hub
         self._start_worker()
 
@@ -162,8 +157,8 @@ class CallbackQueue(Worker):
         """
         self._started = False
         self.clear()
-        if self._waiting and self._worker is not None:
-            self._worker.end()
+        if self._waiting and self.worker is not None:
+            self.worker.end()
 
     def flush(self) -> None:
         """Run what is in the queue, though it is stopped, as far as it runs without waiting.
@@ -183,7 +178,7 @@ class CallbackQueue(Worker):
 
     def is_current(self) -> bool:
         """Return whether the caller is a callback of this queue."""
-        return getcurrent() is self._worker
+        return getcurrent() is self.worker
 
     def _wait_for_worker(self, timeout: float) -> None:
         """Wait until the worker has nothing left to run, or ends."""
@@ -193,7 +188,7 @@ class CallbackQueue(Worker):
         # A worker that was killed before it ran has not said that it ended; the parent's never
         # runs in a forked child, nor does one whose event loop was destroyed. Nor may one whose
         # event loop is not the one in which the queue was started last.
-        worker = self._worker
+        worker = self.worker
         if worker is None or not worker.may_go_on():
             return None
         return worker if self._hub in (None, worker.hub) else None
@@ -212,7 +207,7 @@ class CallbackQueue(Worker):
             call_in_hub(hub, self._start_worker)
         elif self._callbacks and self._living_worker() is None:
             self._waiting.clear()  # the place of a worker that never goes on
-            self._worker = HandlerGreenlet.spawn(self._run)
+            self.worker = HandlerGreenlet.spawn(self._run)
 
     def _run(self) -> None:
         worker: Any = getcurrent()
@@ -223,8 +218,8 @@ class CallbackQueue(Worker):
                 self._waiting.wait(self._has_news, None, self._hub)
                 self._run_callbacks(worker)
         finally:
-            if self._worker is worker:
-                self._worker = None
+            if self.worker is worker:
+                self.worker = None
             self._joining.wake_all()
             # A native thread may have put a callback after the last look and before the worker
             # was taken out, and have left it to this worker; a killed worker leaves some too.
@@ -238,7 +233,7 @@ class CallbackQueue(Worker):
 
     def _run_callbacks(self, worker: HandlerGreenlet) -> None:
         time_slice = TimeSlice()
-        while self._callbacks and self._worker is worker:
+        while self._callbacks and self.worker is worker:
             callback = self._run_one()
             if time_slice.is_over():
                 stalls.note(callback, max(self._began, resumed[0]))

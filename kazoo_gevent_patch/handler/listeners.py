@@ -52,9 +52,9 @@ class ListenerQueue(Worker):
         self._kept = True
         self._all_ran.clear()
         hub = hub_bound_to_thread()
-        greenlet = self._worker
+        greenlet = self.worker
         if greenlet is None or not greenlet.may_go_on() or greenlet.hub is not hub:
-            greenlet = self._worker = HandlerGreenlet(self._run)
+            greenlet = self.worker = HandlerGreenlet(self._run)
         elif not self._parked:
             return  # it waits in a listener, or this is one
         current: Any = getcurrent()
@@ -85,7 +85,7 @@ class ListenerQueue(Worker):
         self._kept = False
         self._states.clear()
         self._callbacks.clear()
-        greenlet, self._worker = self._worker, None
+        greenlet, self.worker = self.worker, None
         if self._parked and greenlet is not None:
             greenlet.end()
 
@@ -94,11 +94,11 @@ class ListenerQueue(Worker):
 
         A listener that calls this does not wait for itself.
         """
-        return getcurrent() is self._worker or self._all_ran.wait(timeout)
+        return getcurrent() is self.worker or self._all_ran.wait(timeout)
 
     def _unpark(self) -> None:
-        if self._parked and not self._kept and self._worker is not None:
-            self._worker.switch()
+        if self._parked and not self._kept and self.worker is not None:
+            self.worker.switch()
 
     def _run(self) -> None:
         try:
@@ -107,9 +107,9 @@ class ListenerQueue(Worker):
                 self._park()
                 self._run_calls()
         finally:
-            if self._worker is getcurrent():
+            if self.worker is getcurrent():
                 # A listener that raises what ends a greenlet does not take the others with it.
-                self._worker = HandlerGreenlet.spawn(self._run) if self._has_calls() else None
+                self.worker = HandlerGreenlet.spawn(self._run) if self._has_calls() else None
             if not self._has_calls():
                 self._all_ran.set()
 

@@ -127,11 +127,11 @@ def test_callbacks_run_on_when_their_worker_is_killed(patched_client: KazooClien
     queue = patched_client.handler.completion_queue
     queue.put(lambda: ran.append("before"))
     wait_until(lambda: ran, sleep=gevent.sleep)
-    queue._worker.kill()
+    queue.worker.kill()
     queue.put(lambda: gevent.sleep(60))
     queue.put(lambda: ran.append("after"))
     gevent.sleep(0.01)
-    queue._worker.kill(GreenletExit)
+    queue.worker.kill(GreenletExit)
     wait_until(lambda: ran == ["before", "after"], sleep=gevent.sleep)
 
 

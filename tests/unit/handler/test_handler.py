@@ -156,7 +156,7 @@ def test_a_worker_that_was_killed_leaves_the_rest_to_another(
     gevent.kill(workers[0])
     wait_until(lambda: seen, sleep=gevent.sleep)
     handler.dispatch_callback(Callback("watch", seen.append, ("never ran",)))
-    worker = handler.callback_queue._worker
+    worker = handler.callback_queue.worker
     assert worker is not None
     gevent.kill(worker)
     handler.dispatch_callback(Callback("watch", seen.append, ("last",)))
@@ -267,15 +267,15 @@ def test_workers_come_with_the_first_callback_and_go_with_stop(
 ) -> None:
     """A handler without callbacks has no greenlets, and none is left when stop() returns."""
     queue = handler.callback_queue
-    workers = [queue._worker]
+    workers = [queue.worker]
     handler.dispatch_callback(Callback("watch", int, ()))
-    worker = queue._worker
+    worker = queue.worker
     assert worker is not None
     assert workers == [None]
     assert queue.join(5)
     assert worker.is_alive()
     handler.stop()
-    assert [worker.is_alive(), queue._worker] == [False, None]
+    assert [worker.is_alive(), queue.worker] == [False, None]
 
 
 def test_a_worker_that_waits_does_not_keep_the_event_loop_running(
@@ -294,12 +294,12 @@ def test_a_handler_that_is_forgotten_leaves_no_worker_behind(
     handler.dispatch_callback(Callback("watch", int, ()))
     queue = handler.callback_queue
     assert queue.join(5)
-    worker = queue._worker
+    worker = queue.worker
     assert worker is not None
     ended: list[object] = []
     worker.rawlink(ended.append)  # as gevent's dummy threads do
     handler.forget()
-    assert [worker.is_alive(), queue._worker] == [False, None]
+    assert [worker.is_alive(), queue.worker] == [False, None]
 
 
 def test_a_worker_that_is_killed_while_it_waits_is_replaced(
@@ -310,7 +310,7 @@ def test_a_worker_that_is_killed_while_it_waits_is_replaced(
     for number in range(2):
         handler.dispatch_callback(Callback("watch", seen.append, (number,)))
         assert handler.callback_queue.join(5)
-        worker = handler.callback_queue._worker
+        worker = handler.callback_queue.worker
         assert worker is not None
         if number:
             handler.dispatch_callback(Callback("watch", seen.append, (2,)))
