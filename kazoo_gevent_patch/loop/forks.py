@@ -55,12 +55,13 @@ class _ProcessId:
 
 
 mark: _WipedPage | _ProcessId
+"""``mark[0]`` is false in a child in which the hooks have not been called yet. It is for code that
+asks at each request; for all other code there is ``was_forked``."""
+
 try:
     mark = _WipedPage()
 except (OSError, AttributeError, ValueError):
     mark = _ProcessId()  # not Linux, or a kernel before 4.14
-"""``mark[0]`` is false in a child in which the hooks have not been called yet. It is for code that
-asks at each request; for all other code there is ``was_forked``."""
 
 
 def was_forked() -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from operator import attrgetter
 from select import POLLIN
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent.socket
 from gevent.monkey import get_original
@@ -20,8 +20,6 @@ from kazoo_gevent_patch.wire.wake_channel import WakeReader
 _poll = get_original("select", "poll")
 _close = get_original("os", "close")
 _socket = get_original("socket", "socket")
-
-_T = TypeVar("_T")
 
 READ_SIZE: Final = 1 << 16
 """Bytes asked of the socket at a time, whatever kazoo asks of the connection."""
@@ -134,7 +132,7 @@ class Connection(Sender):
         self._ahead, self._position, self._end = received, size, len(received)
         return received[:size]
 
-    def _alone(self, call: Callable[..., _T], *args: int) -> _T:
+    def _alone(self, call: Callable[..., Any], *args: int) -> Any:
         """Call a method of the TLS object while the helper thread does not use it."""
         self._reading = True
         try:
