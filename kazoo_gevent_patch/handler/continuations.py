@@ -12,9 +12,8 @@ from types import FunctionType, MethodType
 from typing import Any, Final
 
 import kazoo.handlers.utils
+from gevent.hub import Waiter
 from greenlet import greenlet
-
-from kazoo_gevent_patch.loop.hubs import Waiter
 
 _RESUMES: Final = frozenset({"switch", "switch_args", "throw"})
 """The methods of greenlets and of gevent's waiters that resume a greenlet."""

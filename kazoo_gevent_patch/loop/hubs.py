@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
-import gevent.hub
 from gevent import getcurrent
 
 # Nothing public asks for the hub without making one, and one that is made in a native thread
@@ -18,15 +17,6 @@ from gevent.hub import Hub
 from gevent.monkey import get_original
 
 from kazoo_gevent_patch.errors import CannotWaitError
-
-if TYPE_CHECKING:
-
-    class Waiter(gevent.hub.Waiter[Any]):
-        """gevent's. Its stub has ``hub`` as a slot and as a property, too much for pyright."""
-
-        hub: Hub  # pyright: ignore[reportIncompatibleMethodOverride]
-else:
-    Waiter = gevent.hub.Waiter
 
 hub_of_this_thread: Callable[[], Hub | None] = get_hub_if_exists
 """Returns the calling thread's hub; None if gevent has never been used in this thread."""

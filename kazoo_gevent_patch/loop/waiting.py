@@ -29,13 +29,12 @@ from time import perf_counter
 from typing import Any, Final, TypeAlias
 
 from gevent import get_hub, getcurrent
-from gevent.hub import Hub
+from gevent.hub import Hub, Waiter
 from gevent.monkey import get_original
 
 from kazoo_gevent_patch.loop.atomic import atomically
 from kazoo_gevent_patch.loop.forks import mark, notice_fork
 from kazoo_gevent_patch.loop.hubs import (
-    Waiter,
     call_in_hub,
     current_thread,
     has_loop,
@@ -57,10 +56,13 @@ resumed: Final = [0.0]
 _native_lock = get_original("_thread", "allocate_lock")
 
 
-class Place(Waiter):
+class Place(Waiter):  # type: ignore[type-arg]
     """The place of a greenlet in a waiting list."""
 
     __slots__ = ("thread",)
+
+    # gevent's stub has it as a slot and as a property, too much for pyright.
+    hub: Hub  # pyright: ignore[reportIncompatibleMethodOverride]
 
     thread: NativeThread | None
     """The thread of the event loop; None if that goes on as long as the greenlet waits."""
