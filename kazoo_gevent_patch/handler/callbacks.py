@@ -26,7 +26,7 @@ from kazoo_gevent_patch.wire.selector import Selector
 log = logging.getLogger("kazoo.handlers.gevent")
 
 
-class Worker:
+class Runner:
     """What runs calls one at a time, in a greenlet of its own, and tells which one runs."""
 
     def __init__(self) -> None:
@@ -58,10 +58,10 @@ class Worker:
             self._running = None
 
 
-runs_callbacks.add(Worker._make.__code__)
+runs_callbacks.add(Runner._make.__code__)
 
 
-class CallbackQueue(Worker):
+class CallbackQueue(Runner):
     """Runs the callbacks of one type of event, one at a time, in the order they were put.
 
     The worker greenlet is made when there is something to run. While the queue is started it

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from gevent import getcurrent
 
-from kazoo_gevent_patch.handler.callbacks import Worker
+from kazoo_gevent_patch.handler.callbacks import Runner
 from kazoo_gevent_patch.handler.event import Event
 from kazoo_gevent_patch.handler.greenlets import HandlerGreenlet
 from kazoo_gevent_patch.loop.hubs import call_in_hub
@@ -16,7 +16,7 @@ from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
 _Call: TypeAlias = Callable[[], object]
 
 
-class ListenerQueue(Worker):
+class ListenerQueue(Runner):
     """Runs the calls of listeners, one at a time and in order, in one greenlet.
 
     kazoo's default handler runs them in the connection's thread, which waits for them. Here the
