@@ -164,6 +164,8 @@ class Judge:
         self._warns = warns
         self._clients: WeakSet[WatchedClient] = WeakSet()
         self._shortest = float("inf")
+        self._has_left = False
+        """Whether the client with the shortest time-out may have left."""
         self.due = float("inf")
         """When, by the clock, it has to be called again."""
         self._held: list[Stall] = []
@@ -181,6 +183,7 @@ class Judge:
     def add(self, client: WatchedClient) -> None:
         """Watch for stalls that endanger the client's session."""
         self._look()
+        self._has_left = self._has_left or client in self._clients  # on an earlier session
         self._clients.add(client)
         self._shortest = min(self._shortest, client.timeout)
         self.due = self._clock() + self.period
@@ -188,6 +191,7 @@ class Judge:
     def remove(self, client: WatchedClient) -> None:
         """Watch no longer for the client; report what is held before it is stopped."""
         self._clients.discard(client)
+        self._has_left = True
         self._report(at_once=True)
 
     def note(self, callback: Callable[..., object], seconds: float) -> None:
@@ -197,8 +201,9 @@ class Judge:
 
     def tick(self) -> None:
         """Look at the clock: warn of a stall, and say when the next look is due."""
-        # Here and not in remove(): there may be thousands of clients, and all may leave at once.
-        self._shortest = min((c.timeout for c in self._clients), default=float("inf"))
+        if self._has_left:  # found out here, once a while: there may be thousands of clients
+            self._has_left = False
+            self._shortest = min((c.timeout for c in self._clients), default=float("inf"))
         self._look()
 
     def _look(self) -> None:
