@@ -80,7 +80,7 @@ class LoopWatch:
         self._stop()
         self._period = self.judge.period
         loop: Any = self.hub.loop
-        self._timer = loop.timer(self._period, ref=False)
+        self._timer = loop.timer(self._period, self._period, ref=False)
         self._timer.start(self._tick)
 
     def _stop(self) -> None:
@@ -96,7 +96,10 @@ class LoopWatch:
             self._stop()  # the parent's, or of clients that are gone
         else:
             self.judge.tick()
-            self._start()
+            if self.judge.period == self._period:
+                self._timer.again(self._tick)
+            else:
+                self._start()  # the session with the shortest time-out has ended
 
 
 # One watch for each native thread, and none of gevent's: a hub belongs to a thread.
