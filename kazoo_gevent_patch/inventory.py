@@ -20,7 +20,7 @@ recipes = IdentitySet()
 
 
 BUILT: Final = "_kazoo_gevent_patch_built"
-"""The attribute of a client that tells which code built it, and where in its bytecode."""
+"""The attribute of a client that tells the file and the line that built it."""
 
 
 def find() -> list[Any]:
@@ -88,15 +88,6 @@ def instances(*classes: type) -> list[Any]:
             derived += type.__subclasses__(kind)
     things = gc.get_objects()
     return list(compress(things, map(kinds.__contains__, map(id, map(type, things)))))
-
-
-def built(client: Any) -> str:
-    """Return the file and the line that built the client; nothing if that is not known."""
-    code, at = vars(client).get(BUILT, (None, 0))
-    if code is None:
-        return ""
-    lines = (line for start, end, line in code.co_lines() if start <= at < end)
-    return f"{code.co_filename}:{next(lines, code.co_firstlineno)}"
 
 
 def is_running(client: Any) -> bool:

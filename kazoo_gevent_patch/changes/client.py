@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from inspect import Parameter
 from pathlib import Path
-from types import CodeType
 from typing import Any, Final
 
 from kazoo.handlers.gevent import SequentialGeventHandler as StockGeventHandler
@@ -100,13 +99,12 @@ def init(wrapped: Callable[..., None], client: Any, args: _Args, kwargs: _Kwargs
         inventory.explicit.add(client)
 
 
-def _caller() -> tuple[CodeType, int]:
-    """Return the code that builds a client, the first outside of kazoo and of this, and where."""
+def _caller() -> str:
+    """Return the file and the line that build a client: the first outside of kazoo and of this."""
     frame = sys._getframe(1)
     while frame.f_back is not None and top_package(frame) in _BUILDERS:
         frame = frame.f_back
-    # Not the line, for which CPython reads the whole table of a function's lines.
-    return frame.f_code, frame.f_lasti
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _align_retries(arguments: _Arguments, handler: Any) -> None:

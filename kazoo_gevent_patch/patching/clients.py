@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from kazoo_gevent_patch.inspection.greenlets import Named, look_at
 from kazoo_gevent_patch.inspection.records import ClientStatus, GreenletStatus, HandlerStatus
-from kazoo_gevent_patch.inventory import built, client_of, is_running
+from kazoo_gevent_patch.inventory import BUILT, client_of, is_running
 
 WAITERS: Final = 20
 """Greenlets that wait for a request or a lock, of each client, that are told at most."""
@@ -43,11 +43,11 @@ def _with_recipes() -> list[tuple[Any, list[Any]]]:
 
 
 def _status_of(client: Any, recipes: list[Any]) -> ClientStatus:
-    name, where = type(client).__name__, built(client)
+    name, built = type(client).__name__, vars(client).get(BUILT, "")
     try:
-        return replace(_found_in(client, recipes), name=name, built=where)
+        return replace(_found_in(client, recipes), name=name, built=built)
     except Exception as error:  # a property of the program's own, say
-        return ClientStatus(name, where, f"an unknown handler ({error!r})")
+        return ClientStatus(name, built, f"an unknown handler ({error!r})")
 
 
 def _found_in(client: Any, recipes: list[Any]) -> ClientStatus:
@@ -140,7 +140,7 @@ def _named(client: Any, handler: Any, recipes: list[Any]) -> Iterator[Named]:
     from kazoo_gevent_patch.handler.looking import Watched
 
     state = vars(client)
-    name = f"{type(client).__name__} ({built(client)})"
+    name = f"{type(client).__name__} ({state.get(BUILT, '')})"
     yield Named(f"{name}, connection", state["_connection"]._connection_routine, handler.hub)
     for what, greenlet in Watched.greenlets(handler):  # derived classes may have the name
         yield Named(f"{name}, {what}", greenlet, greenlet.hub)
