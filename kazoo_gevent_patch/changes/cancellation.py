@@ -111,7 +111,7 @@ def _enter(wrapped: _Call, recipe: Any, args: _Args, kwargs: _Kwargs) -> Any:
     return result
 
 
-def _leave(wrapped: _Call, _: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def _as_kazoo_does(wrapped: _Call, _: Any, args: _Args, kwargs: _Kwargs) -> Any:
     return wrapped(*args, **kwargs)
 
 
@@ -241,8 +241,8 @@ locking_queue_get = _cleaning_up(_get, _abandon_item)
 enter = _cleaning_up(_enter, _abandon_node, unless="participating")
 """``BaseParty.join`` and ``DoubleBarrier.enter``: one that is cancelled is no member."""
 
-party_leave = _cleaning_up(_leave, _abandon_node)
+party_leave = _cleaning_up(_as_kazoo_does, _abandon_node)
 """``BaseParty.leave``: one that is cancelled leaves all the same."""
 
-double_barrier_leave = _cleaning_up(_leave, _abandon_barrier)
+double_barrier_leave = _cleaning_up(_as_kazoo_does, _abandon_barrier)
 """``DoubleBarrier.leave``: one that is cancelled keeps nobody else inside."""

@@ -160,7 +160,7 @@ def _inherit_started(called_fork: object) -> None:
     ours = [client for client in inventory.live if is_ours(client)]
     had_a_loop = any(client.handler.hub is not None for client in ours)
     for client in ours:
-        client.handler.forget()
+        client.handler.abandon()
     if had_a_loop:
         # The child may never have heard of gevent (multiprocessing, without monkey
         # patching); its loop must not go on with the parent's epoll set. This only sets a

@@ -53,7 +53,7 @@ def _sever(client: Any) -> None:
     waited_for = list(client.handler.outcomes)
     client.handler.unwatch()
     thread = client.handler.thread
-    client.handler.forget()
+    client.handler.abandon()
     client.handler.thread = thread  # which has ended, so that listeners do not wait in it
     stands_in = Inherited(client, reconnects=False, refusal=EventLoopEndedError)
     # What another thread queues from here on, kazoo refuses: there is nothing to wake.

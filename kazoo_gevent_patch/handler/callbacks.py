@@ -49,17 +49,6 @@ class Runner:
         name = "" if running is None else describe(running)
         return CallbackStatus(self.qsize(), name, seconds if name else 0.0)
 
-    def _make(self, call: Callable[[], object]) -> None:
-        self._began = perf_counter()
-        self._running = call
-        try:
-            call()
-        finally:
-            self._running = None
-
-
-runs_callbacks.add(Runner._make.__code__)
-
 
 class CallbackQueue(Runner):
     """Runs the callbacks of one type of event, one at a time, in the order they were put.
@@ -241,19 +230,29 @@ class CallbackQueue(Runner):
 
     def _run_one(self) -> Callable[[], object]:
         callback = self._callbacks.popleft()
+        self._began = perf_counter()
+        self._running = callback
         try:
-            self._make(callback)
+            callback()
         except (Exception, gevent.Timeout):
             log.exception("Exception in a callback")
+        finally:
+            self._running = None
         return callback
 
 
+runs_callbacks.add(CallbackQueue._run_one.__code__)
+
+
 class Completions(Protocol):
-    """What a result asks of the handler that made it, which says what these are."""
+    """What a result asks of the handler that made it."""
 
     home: Hub | None
+    """The hub of the client's event loop, while the handler is started."""
     selector: Selector
+    """Which knows the connection greenlet."""
     has_failed: bool
+    """Whether a result has failed since a greenlet last gave way to the event loop."""
 
     @property
     def running(self) -> bool:

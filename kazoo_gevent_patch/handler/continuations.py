@@ -28,8 +28,8 @@ JOB: Final = "job"
 a greenlet of its own."""
 
 TURN: Final = "turn"
-"""One of which a change starts one for each that waits, and that is quick only in turn: each sees
-what the one before it has taken. At once, all try the same item, and all but one start anew. It
+"""A step that a change starts once for each greenlet that waits. In turn, each sees what the one
+before it has taken; at once, all would try the same item, and all but one would start anew. It
 waits for its like, and for no other callback."""
 
 _STEPS: Final = {
@@ -91,7 +91,8 @@ def _name(function: FunctionType | None) -> str:
     """Return the full name of a function of kazoo's, and nothing for any other."""
     if function is None:
         return ""
-    module = str(function.__globals__.get("__name__"))  # its __module__ other decorators copy
+    # Not its __module__, which other decorators copy.
+    module = str(function.__globals__.get("__name__"))
     return f"{module}.{function.__qualname__}" if module.startswith("kazoo.") else ""
 
 

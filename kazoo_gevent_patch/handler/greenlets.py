@@ -119,7 +119,8 @@ class HandlerGreenlet(gevent.Greenlet, Sheltered):  # type: ignore[type-arg]
     def disown(self) -> None:
         """Have the parent process's greenlet end when this process's event loop first runs.
 
-        Whatever would resume it before ends it as well: gevent's waits look ``switch`` up then.
+        Whatever would resume it before that ends it as well: gevent's waits look ``switch`` up
+        when they resume a greenlet.
         """
         self.is_inherited = True
         vars(self).update(switch=self._exit, throw=self._exit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Any, TypeAlias
 
 from gevent import getcurrent
@@ -115,7 +116,13 @@ class ListenerQueue(Runner):
 
     def _run_calls(self) -> None:
         while self._has_calls():
-            self._make(self._callbacks.popleft())
+            call = self._callbacks.popleft()
+            self._began = perf_counter()
+            self._running = call
+            try:
+                call()
+            finally:
+                self._running = None
         self._all_ran.set()
 
     def _has_calls(self) -> bool:

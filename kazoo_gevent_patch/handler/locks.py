@@ -126,7 +126,7 @@ class Lock:
 
     def __repr__(self) -> str:
         state = "locked" if self.locked() else "unlocked"
-        return f"<{state} Lock at {id(self):#x}, {len(self._waiting)} waiting>"
+        return f"<{state} {type(self).__name__} at {id(self):#x}, {len(self._waiting)} waiting>"
 
 
 class RLock(Lock):
@@ -159,7 +159,7 @@ class RLock(Lock):
             super().release()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} acquired {self._count} times, on {super().__repr__()}>"
+        return f"{super().__repr__()[:-1]}, acquired {self._count} times>"
 
     # What threading.Condition asks of a re-entrant lock.
 

@@ -68,18 +68,19 @@ class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: 
 
     def __init__(self) -> None:
         # Not kazoo's: it makes a queue and a list of workers that would never be used.
-        self._begin_anew()
+        self.forget()
 
-    def forget(self) -> None:
-        """Be as new: stopped, with empty queues and no workers. For a forked child."""
+    def abandon(self) -> None:
+        """Drop all that is queued, end the workers, and be as new. For a forked child."""
         self._running = False
         for queue in (*self._queues.values(), *filter(None, [self._deferred])):
             queue.abandon()  # a callback that goes on, having called fork, is the last
         self.listeners.abandon()
         visitors.end(self)
-        self._begin_anew()
+        self.forget()
 
-    def _begin_anew(self) -> None:
+    def forget(self) -> None:
+        """Be as new: stopped, with empty queues and no workers."""
         self._running = False
         self.listeners = ListenerQueue()
         """Where the listeners of the client's states run."""

@@ -29,7 +29,7 @@ class CallbackStatus:
 
 @dataclass(frozen=True)
 class HandlerStatus:
-    """What a handler knows of its client, for the fields of the same name of ``ClientStatus``."""
+    """What a handler knows of its client. ``ClientStatus`` has fields of the same names."""
 
     callbacks: dict[str, CallbackStatus]
     timeout: float | None

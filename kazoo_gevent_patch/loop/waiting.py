@@ -243,10 +243,9 @@ class WaitingList(list[Any]):
 
     def links_of(self, callback: object) -> list[Any]:
         """Return the links of the callback that are in the list now, or the callback itself."""
+        links = (link for link in tuple(self) if type(link) not in (Place, ThreadPlace))
         return [
-            link
-            for link in tuple(self)
-            if (link.callback if type(link) is Link else link) == callback
+            link for link in links if (link.callback if type(link) is Link else link) == callback
         ]
 
 

@@ -90,7 +90,8 @@ _BESIDES_CLIENT: Final[dict[str, tuple[object, ...]]] = {
     # Without an identifier it would look the name of this machine up.
     "kazoo.recipe.barrier.DoubleBarrier": ("/path", 2, "check"),
 }
-"""What constructors are called with; others take a client, which was never started, and a path."""
+"""What constructors are called with after the client; if nothing is said here, it is a path. The
+client was never started."""
 
 
 def _takes(owner: Any, names: str, _: str) -> bool:

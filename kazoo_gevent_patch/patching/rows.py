@@ -9,8 +9,8 @@ from itertools import groupby
 def rows(table: str) -> Iterator[tuple[str, str, str, str]]:
     """Yield the rows of a table: ``owner how what``, and why.
 
-    The indented lines below a row say why it is there, or why all those above them are that follow
-    one another. ``what`` may be several words.
+    The indented lines give the reason for all the rows directly above them. ``what`` may be several
+    words.
     """
     lines = table.strip().splitlines()
     parts = [list(part) for _, part in groupby(lines, key=lambda line: line.startswith(" "))]

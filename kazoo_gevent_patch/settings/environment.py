@@ -34,16 +34,16 @@ class Variable:
 
     def understands(self, value: str) -> bool:
         """Return whether the value means something."""
-        return value in ("0", "1")
+        return value in ("", "0", "1")
 
     def text(self) -> str:
         """Return what the environment says; warn, once, of a value that is not understood.
 
         Without a value, and with one that is not understood, that is nothing.
         """
-        value = os.environ.get(self.variable)
+        value = os.environ.get(self.variable, "")
         if not value or self.understands(value):
-            return value or ""
+            return value
         _warn_once(self, value)
         return ""
 

@@ -23,7 +23,8 @@ WRITE_SIZE: Final = 1 << 15
 """Bytes that wait to be sent together at most."""
 
 _LOOK: Final = 0.0001
-"""Seconds between two looks at whether the helper thread, which never waits, has ended here."""
+"""Seconds between two looks at whether the helper thread, which never waits, has ended its
+work here."""
 
 _FULL: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 

@@ -15,17 +15,17 @@ from typing import Any, Final
 
 import gevent.socket
 import gevent.ssl
+from gevent.monkey import get_original
 from kazoo.handlers import utils
 
 from kazoo_gevent_patch.wire.contexts import contexts
 
 
-def _programs(name: str) -> Callable[..., Any] | None:
-    """Return the program's own function of ``socket``, such as a DNS cache's or a proxy's."""
-    function: Callable[..., Any] = getattr(socket, name)
+def _is_programs(function: Callable[..., Any]) -> bool:
+    """Return whether a function of ``socket`` is the program's, such as a DNS cache's."""
     # Not its __module__, which decorators copy.
     home = function.__globals__["__name__"] if isinstance(function, FunctionType) else ""
-    return None if home.partition(".")[0] in ("socket", "gevent") else function
+    return home.partition(".")[0] not in ("socket", "gevent")
 
 
 def _getaddrinfo(
@@ -33,14 +33,17 @@ def _getaddrinfo(
 ) -> Any:
     """Ask gevent's resolver, but not for an address: that needs no thread, which may be forked.
 
-    One that the program has put in the place of the standard library's is asked instead.
+    One that the program has put in the place of the standard library's is asked instead; and first,
+    if gevent has replaced it since.
     """
-    own = _programs("getaddrinfo")
-    if own is not None:
-        return own(host, port, family, type, proto, flags)
+    if _is_programs(socket.getaddrinfo):
+        return socket.getaddrinfo(host, port, family, type, proto, flags)
+    first = get_original("socket", "getaddrinfo")
+    if not _is_programs(first):
+        # The standard library's calls this one, and then makes enumerations' members of numbers.
+        first = _socket_in_c.getaddrinfo
     try:
-        numeric = flags | _socket_in_c.AI_NUMERICHOST
-        return _socket_in_c.getaddrinfo(host, port, family, type, proto, numeric)
+        return first(host, port, family, type, proto, flags | gevent.socket.AI_NUMERICHOST)
     except gevent.socket.gaierror:
         pass
     try:
@@ -73,7 +76,8 @@ _connect: Final = _with_globals(gevent.socket.create_connection, getaddrinfo=_ge
 
 def _create_connection(*args: Any, **kwargs: Any) -> Any:
     """Connect as gevent does, or as the program does in the standard library's place."""
-    return (_programs("create_connection") or _connect)(*args, **kwargs)
+    own = socket.create_connection
+    return (own if _is_programs(own) else _connect)(*args, **kwargs)
 
 
 _socket: Final = SimpleNamespace(

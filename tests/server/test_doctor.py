@@ -208,6 +208,7 @@ def test_without_hosts_the_process_is_checked() -> None:
         ("KAZOO_GEVENT_PATCH", "1", "ok"),
         ("KAZOO_GEVENT_PATCH", "0", "ok"),
         ("KAZOO_GEVENT_PATCH", "yes", "warning"),
+        ("KAZOO_GEVENT_PATCH_STALLS", "", "ok"),
         ("KAZOO_GEVENT_PATHC", "1", "warning"),
         ("KAZOO_GEVENT_PATCH_KEEP_SESSIONS", "30", "ok"),
         ("KAZOO_GEVENT_PATCH_KEEP_SESSIONS", "long", "warning"),

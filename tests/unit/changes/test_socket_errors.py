@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, _GeneratorContextManager, contextmanager
+from functools import wraps
 from typing import Any
 
 import gevent
 import pytest
+from kazoo.client import KazooClient
 from kazoo.protocol.connection import ConnectionHandler
 
+from kazoo_gevent_patch import patched
 from kazoo_gevent_patch.changes.socket_errors import handling
 
 Handling = Callable[[Any], AbstractContextManager[object]]
@@ -56,20 +59,31 @@ def test_an_error_becomes_what_it_becomes_in_kazoo(
     assert ours is error or ours.__context__ is error
 
 
-def test_kazoo_is_asked_only_when_there_is_an_error(original: Handling) -> None:
-    """Reads and writes that succeed make no generator."""
-    asked = []
+def test_no_generator_is_made_without_an_error(original: Handling) -> None:
+    """kazoo makes one for each read and each write."""
+    assert isinstance(original(None), _GeneratorContextManager)
+    assert not isinstance(handling(original, ConnectionHandler)(None), _GeneratorContextManager)
 
-    def asks(connection: object) -> AbstractContextManager[object]:
-        asked.append(connection)
-        return original(connection)
 
-    handle = handling(asks, ConnectionHandler)
-    with handle("connection"):
-        pass
-    assert not asked
-    outcome(lambda _: handle("connection"), OSError())
-    assert asked == ["connection"]
+def test_what_a_program_has_put_there_is_entered_each_time(
+    monkeypatch: pytest.MonkeyPatch, original: Handling
+) -> None:
+    """It may count the reads, whether there is an error or not."""
+    entered = []
+
+    @contextmanager
+    @wraps(original)
+    def counts(connection: object) -> Iterator[None]:
+        entered.append(connection)
+        with original(connection):
+            yield
+
+    monkeypatch.setattr(ConnectionHandler, "_socket_error_handling", counts)
+    with patched():
+        connection = KazooClient()._connection
+        with connection._socket_error_handling():
+            assert entered == [connection]
+    assert ConnectionHandler._socket_error_handling is counts
 
 
 def test_what_is_returned_within_goes_out(original: Handling) -> None:

@@ -92,6 +92,26 @@ def test_gevent_can_wait_for_it_among_others() -> None:
     assert gevent.wait([event, other], timeout=5, count=1) == [event]
 
 
+def test_a_callback_is_compared_with_callbacks_only() -> None:
+    """Not with the places of the greenlets that wait for the event."""
+
+    class Callback:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __call__(self, _: object) -> None:
+            pass
+
+    event = Event()
+    waiter = gevent.spawn(event.wait)
+    wait_until(event.waiters, sleep=gevent.sleep)
+    event.unlink(Callback())
+    event.set()
+    assert waiter.get(timeout=5)
+
+
 def test_a_linked_callback_is_called_once_in_the_linkers_event_loop() -> None:
     """Set before or after; unlinked, it is not called."""
     event, seen = Event(), list[object]()

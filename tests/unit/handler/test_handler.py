@@ -298,7 +298,7 @@ def test_a_handler_that_is_forgotten_leaves_no_worker_behind(
     assert worker is not None
     ended: list[object] = []
     worker.rawlink(ended.append)  # as gevent's dummy threads do
-    handler.forget()
+    handler.abandon()
     assert [worker.is_alive(), queue.worker] == [False, None]
 
 
@@ -427,7 +427,7 @@ def test_a_derived_handler_may_select_in_its_own_way() -> None:
 
     handler = Traced()
     for timeout in (5.0, 10.0):
-        handler.forget()
+        handler.abandon()
         reader, writer = handler.create_socket_pair()
         writer.send(b"\0")
         assert handler.select([reader], [], [], timeout) == ([reader], [], [])

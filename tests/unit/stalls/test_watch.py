@@ -172,3 +172,21 @@ def test_a_bad_value_is_one_warning_and_leaves_it_on(value: str) -> None:
     (line,) = run_python(program, env={STALLS.variable: value}).stderr.splitlines()
     assert line.startswith(f"kazoo_gevent_patch WARNING {STALLS.variable}={value!r}")
     assert "ignored; for the warning of stalls set 1, or 0" in line
+
+
+def test_a_warning_that_cannot_be_logged_does_not_end_the_watch(
+    clients: OnOurs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program's logging handler may raise: the event loop logs, and nothing can wait there."""
+    asked = Event()
+
+    def fail(_: logging.LogRecord) -> bool:
+        asked.set()
+        raise ValueError("The log is full")
+
+    monkeypatch.setattr(logging.getLogger("kazoo_gevent_patch"), "filters", [fail])
+    loop_watch = clients.watch(timeout=0.3)
+    block(0.3)
+    assert asked.wait(timeout=10)
+    ran = loop_watch.ran
+    wait_until(lambda: loop_watch.ran > ran, sleep=gevent.sleep)

@@ -14,6 +14,7 @@ from kazoo.client import KazooClient
 from kazoo.handlers.threading import SequentialThreadingHandler
 
 from kazoo_gevent_patch import SequentialGeventHandler, patch_all, patched
+from tests.support import run_python
 
 HOSTS = {
     "an address": "127.0.0.1:2181",
@@ -90,6 +91,33 @@ def test_a_programs_own_resolver_is_asked(monkeypatch: pytest.MonkeyPatch) -> No
         assert expand("only-the-cache.invalid:2181", None) == [
             ("only-the-cache.invalid", "127.0.0.7", 2181)
         ]
+
+
+def test_a_programs_resolver_from_before_gevents_is_asked_first() -> None:
+    """gevent keeps it as the standard library's: what it answers without gevent's help counts."""
+    run_python(
+        """
+        import socket
+
+        resolve = socket.getaddrinfo
+
+        def cached(host, *args):
+            return resolve("127.0.0.7" if host == "only-the-cache.invalid" else host, *args)
+
+        socket.getaddrinfo = cached
+        import gevent.monkey
+
+        gevent.monkey.patch_all()
+        from kazoo.client import KazooClient
+        from kazoo_gevent_patch import patch_all
+
+        patch_all()
+        client = KazooClient("only-the-cache.invalid:2181")
+        assert client._connection._expand_client_hosts() == [
+            ("only-the-cache.invalid", "127.0.0.7", 2181)
+        ]
+        """
+    )
 
 
 def test_a_programs_own_way_to_connect_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
