@@ -23,6 +23,9 @@ from tests.zookeeper.tls import Authority, tls_config
 _JUTE_MAXBUFFER: Final = 4 << 20
 _JAVA_OPTIONS: Final = ("-Xms1g", "-Xmx1g")
 _NO_SNAPSHOTS: Final = 1 << 30  # one would fall on some contender
+QUEUE: Final = {"clientPortListenBacklog": 4096}
+"""How many clients may wait to be accepted. With the 50 of Java's default the kernel turns some
+away where many come at once. They try again after a second, which is no handler's time."""
 _SHARED_MEMORY: Final = Path("/dev/shm")  # nosec B108 # only looked at
 _READS_WHILE_WARMING_UP: Final = 5_000
 _WRITES_KEPT: Final = 500
@@ -80,7 +83,12 @@ def _running(config: Mapping[str, object]) -> Iterator[ZooKeeper]:
         ZooKeeper(
             jute_maxbuffer=_JUTE_MAXBUFFER,
             java_options=_JAVA_OPTIONS,
-            extra_config={"dataLogDir": log, "snapCount": _NO_SNAPSHOTS, **config},
+            extra_config={
+                "dataLogDir": log,
+                "snapCount": _NO_SNAPSHOTS,
+                **QUEUE,
+                **config,
+            },
         ) as zookeeper,
     ):
         yield zookeeper

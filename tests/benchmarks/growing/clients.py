@@ -15,6 +15,7 @@ from tests.benchmarks.growing.sizes import PATIENCE, Work, growing
 from tests.benchmarks.jobs import SESSION_TIMEOUT, Job
 from tests.benchmarks.kazoo_clients import started
 from tests.benchmarks.measuring import Metrics, peak_kib, resident_kib
+from tests.benchmarks.servers import QUEUE
 from tests.support import wait_until
 from tests.zookeeper import ZooKeeper
 
@@ -53,7 +54,7 @@ def life_cycles(client: Any, job: Job, size: int) -> Iterator[Work]:
 
 def storm(job: Job) -> Metrics:
     """Let a server of our own crash and start again under many clients."""
-    with ZooKeeper() as server:
+    with ZooKeeper(extra_config=QUEUE) as server:
         scenario = partial(_storm, server)
         measure = growing(scenario, ticks=False, warms_up=False)
         return measure(job._replace(hosts=server.hosts))
@@ -72,7 +73,9 @@ def _storm(server: ZooKeeper, client: Any, job: Job, size: int) -> Iterator[Work
         server.kill()
         server.start()
         start = time.perf_counter()
-        wait_until(fleet.is_connected, PATIENCE, client.handler.sleep_func)
+        # Not for the last one: in most of its starts ZooKeeper 3.8 leaves some of the first
+        # clients without an answer, whatever their handler. They try again after a time-out.
+        wait_until(fleet.is_mostly_connected, PATIENCE, client.handler.sleep_func)
         back = time.perf_counter() - start
         return {"units": size, "back": back, "peak": (peak_kib() - before) / size}
 

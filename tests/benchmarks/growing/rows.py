@@ -102,7 +102,7 @@ GROWING: Final = (
         contenders=KAZOO,
         metrics=_costs(
             "client",
-            Metric("back", "s until all are back", 2),
+            Metric("back", "s until three of four are back", 2),
             Metric("peak", "KiB/client at the peak", 1),
             late=False,
         ),
