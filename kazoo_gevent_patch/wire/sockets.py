@@ -10,6 +10,7 @@ from __future__ import annotations
 import _socket as _socket_in_c
 import socket
 from collections.abc import Callable
+from functools import cache
 from types import FunctionType, SimpleNamespace
 from typing import Any, Final
 
@@ -28,6 +29,15 @@ def _is_programs(function: Callable[..., Any]) -> bool:
     return home.partition(".")[0] not in ("socket", "gevent")
 
 
+@cache
+def _for_addresses(_: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what to ask for an address while this function, of gevent's or of the library's, is
+    ``socket.getaddrinfo``: gevent keeps the one that it has replaced."""
+    first = get_original("socket", "getaddrinfo")
+    # The standard library's calls the one in C, and then makes enumerations' members of numbers.
+    return first if _is_programs(first) else _socket_in_c.getaddrinfo
+
+
 def _getaddrinfo(
     host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
 ) -> Any:
@@ -38,12 +48,9 @@ def _getaddrinfo(
     """
     if _is_programs(socket.getaddrinfo):
         return socket.getaddrinfo(host, port, family, type, proto, flags)
-    first = get_original("socket", "getaddrinfo")
-    if not _is_programs(first):
-        # The standard library's calls this one, and then makes enumerations' members of numbers.
-        first = _socket_in_c.getaddrinfo
+    numeric = _for_addresses(socket.getaddrinfo)
     try:
-        return first(host, port, family, type, proto, flags | gevent.socket.AI_NUMERICHOST)
+        return numeric(host, port, family, type, proto, flags | _socket_in_c.AI_NUMERICHOST)
     except gevent.socket.gaierror:
         pass
     try:
