@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from types import FunctionType, TracebackType
+from types import TracebackType
 from typing import Any, TypeAlias
+
+from kazoo_gevent_patch.functions import is_own
 
 _Handling: TypeAlias = AbstractContextManager[object]
 
@@ -32,28 +33,17 @@ class _OnError(partial[_Handling]):
         return handling.__exit__(kind, error, trace)
 
 
-def handling(original: Callable[[Any], _Handling], owner: type) -> Callable[[Any], _Handling]:
+def handling(original: Callable[[Any], _Handling], _: type) -> Callable[[Any], _Handling]:
     """Return what takes the place of ``ConnectionHandler._socket_error_handling``.
 
     kazoo's makes a generator each time: for the sending of a request, and twice for its reply. One
     that the program has put there stays: it may do something where there is no error.
     """
-    if not _is_kazoos(original, owner):
+    generator = getattr(original, "__wrapped__", None)
+    if not (is_own(original, "contextlib") and is_own(generator, "kazoo")):
         return original
 
     def _socket_error_handling(self: Any) -> _Handling:
         return _OnError(original, self)
 
     return _socket_error_handling
-
-
-def _is_kazoos(function: object, owner: type) -> bool:
-    """Return whether this is a context manager, and its generator a function of kazoo's module."""
-    generator = getattr(function, "__wrapped__", None)
-    return (
-        isinstance(function, FunctionType)
-        and function.__globals__ is vars(contextlib)
-        and isinstance(generator, FunctionType)
-        # Not its __module__, which decorators copy.
-        and generator.__globals__.get("__name__") == owner.__module__
-    )

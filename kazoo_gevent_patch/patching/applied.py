@@ -8,7 +8,7 @@ from typing import Any
 
 import wrapt
 
-from kazoo_gevent_patch.patching.around import innermost, is_own
+from kazoo_gevent_patch.functions import innermost, is_own
 from kazoo_gevent_patch.patching.table import Patch
 
 
@@ -37,7 +37,7 @@ class Applied:
         if self.patch.how == "value":
             return current is self.replacement
         inner = innermost(current, self.replacement)
-        return inner is self.replacement or not is_own(inner)
+        return inner is self.replacement or not is_own(inner, "kazoo")
 
     def apply(self) -> partial[None]:
         """Return the call that puts the replacement in place."""

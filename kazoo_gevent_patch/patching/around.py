@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
-from types import FunctionType
 from typing import Any
 
 
@@ -39,24 +38,3 @@ def around(
         # inspect.getfullargspec does not follow __wrapped__.
         method.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
     return method
-
-
-def innermost(function: Any, stop: object = None) -> Any:
-    """Return what is wrapped by all that tell what they wrap, or ``stop`` if that comes first."""
-    seen = set()
-    while function is not stop and id(function) not in seen:
-        seen.add(id(function))
-        wrapped = getattr(function, "__wrapped__", None)
-        if wrapped is None:
-            break
-        function = wrapped
-    return function
-
-
-def is_own(function: object, package: str = "kazoo") -> bool:
-    """Return whether this is a function of the package, and nothing that was put over one."""
-    return (
-        type(function) is FunctionType
-        # Not its __module__, which decorators copy.
-        and str(function.__globals__.get("__name__")).partition(".")[0] == package
-    )

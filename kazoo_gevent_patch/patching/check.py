@@ -13,7 +13,7 @@ from operator import attrgetter
 from types import CodeType, FunctionType
 from typing import Any, Final
 
-from kazoo_gevent_patch.patching.around import innermost, is_own
+from kazoo_gevent_patch.functions import innermost, is_own
 from kazoo_gevent_patch.patching.needs import Kind, Need
 
 
@@ -69,7 +69,7 @@ class _Checker:
             self._built[path] = None
             arguments = self._arguments(path)
             construct = innermost(kind.__init__)  # beneath what somebody has put over it
-            if is_own(construct):
+            if is_own(construct, "kazoo"):
                 instance = kind.__new__(kind)
                 construct(instance, *arguments)
                 self._built[path] = instance

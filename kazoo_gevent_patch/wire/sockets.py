@@ -19,23 +19,22 @@ import gevent.ssl
 from gevent.monkey import get_original
 from kazoo.handlers import utils
 
+from kazoo_gevent_patch.functions import is_own
 from kazoo_gevent_patch.wire.contexts import contexts
 
-
-def _is_programs(function: Callable[..., Any]) -> bool:
-    """Return whether a function of ``socket`` is the program's, such as a DNS cache's."""
-    # Not its __module__, which decorators copy.
-    home = function.__globals__["__name__"] if isinstance(function, FunctionType) else ""
-    return home.partition(".")[0] not in ("socket", "gevent")
+_LIBRARIES: Final = ("socket", "gevent")
+"""A function of ``socket`` that is of neither is the program's, such as a DNS cache's."""
 
 
 @cache
 def _for_addresses(_: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what to ask for an address while this function, of gevent's or of the library's, is
-    ``socket.getaddrinfo``: gevent keeps the one that it has replaced."""
+    """Return what to ask for an address while this function is ``socket.getaddrinfo``.
+
+    gevent keeps the function that it has replaced.
+    """
     first = get_original("socket", "getaddrinfo")
     # The standard library's calls the one in C, and then makes enumerations' members of numbers.
-    return first if _is_programs(first) else _socket_in_c.getaddrinfo
+    return _socket_in_c.getaddrinfo if is_own(first, *_LIBRARIES) else first
 
 
 def _getaddrinfo(
@@ -46,9 +45,10 @@ def _getaddrinfo(
     One that the program has put in the place of the standard library's is asked instead; and first,
     if gevent has replaced it since.
     """
-    if _is_programs(socket.getaddrinfo):
-        return socket.getaddrinfo(host, port, family, type, proto, flags)
-    numeric = _for_addresses(socket.getaddrinfo)
+    own = socket.getaddrinfo
+    if not is_own(own, *_LIBRARIES):
+        return own(host, port, family, type, proto, flags)
+    numeric = _for_addresses(own)
     try:
         return numeric(host, port, family, type, proto, flags | _socket_in_c.AI_NUMERICHOST)
     except gevent.socket.gaierror:
@@ -84,7 +84,7 @@ _connect: Final = _with_globals(gevent.socket.create_connection, getaddrinfo=_ge
 def _create_connection(*args: Any, **kwargs: Any) -> Any:
     """Connect as gevent does, or as the program does in the standard library's place."""
     own = socket.create_connection
-    return (own if _is_programs(own) else _connect)(*args, **kwargs)
+    return (_connect if is_own(own, *_LIBRARIES) else own)(*args, **kwargs)
 
 
 _socket: Final = SimpleNamespace(

@@ -27,7 +27,7 @@ FLOORS = [
     {"inspection"},
     {"loop"},
     {"inventory"},
-    {"settings", "weak"},
+    {"settings", "functions", "weak"},
     {"errors"},
 ]
 """The wings, and the modules that stand alone, from the top down. One uses those below it."""
