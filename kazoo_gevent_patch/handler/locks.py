@@ -125,8 +125,11 @@ class Lock:
         self.release()
 
     def __repr__(self) -> str:
+        return self._told(type(self).__name__)
+
+    def _told(self, name: str) -> str:
         state = "locked" if self.locked() else "unlocked"
-        return f"<{state} {type(self).__name__} at {id(self):#x}, {len(self._waiting)} waiting>"
+        return f"<{state} {name} at {id(self):#x}, {len(self._waiting)} waiting>"
 
 
 class RLock(Lock):
@@ -159,7 +162,8 @@ class RLock(Lock):
             super().release()
 
     def __repr__(self) -> str:
-        return f"{super().__repr__()[:-1]}, acquired {self._count} times>"
+        block = self._told("Lock")
+        return f"<{type(self).__name__} acquired {self._count} times, on {block}>"
 
     # What threading.Condition asks of a re-entrant lock.
 
