@@ -49,5 +49,7 @@ class Workload:
     ``none``: no worker is asked, either."""
     breaks: tuple[str, ...] = ()
     """The contenders that are known to hang here, or to fail."""
+    paced: bool = False
+    """It takes as long as it is told to, with any handler."""
     grows: str = ""
     """What there is more of at each size; empty, if there is one size only."""

@@ -11,10 +11,6 @@ BETTER: Final = "the better of kazoo's two"
 """Stands for whichever of kazoo's own handlers has the lower figure."""
 
 
-_PACED: Final = frozenset({"paced watches"})
-"""The workloads that take as long as they are told to, with any handler."""
-
-
 class Target(NamedTuple):
     """A bound on a number of ours, or on its ratio to another contender's."""
 
@@ -34,7 +30,7 @@ def _of_growing() -> Iterator[Target]:
     for workload in GROWING:
         measured = {metric.name for metric in workload.metrics}
         if "wall" in measured:
-            if workload.name not in _PACED:
+            if not workload.paced:
                 yield Target(workload.name, "wall", "≤", 1.0, BETTER)
             yield Target(workload.name, "cpu", "≤", 0.6, "threads")
         if "late" in measured:

@@ -147,6 +147,7 @@ GROWING: Final = (
         metrics=_costs("event", Metric("lag", "ms from write to answer, p99", 1)),
         full=Effort(1_000, seconds=3.0, rounds=2),
         quick=Effort(400, seconds=0.25, rounds=1),
+        paced=True,
         grows="events a second",
     ),
     Workload(
