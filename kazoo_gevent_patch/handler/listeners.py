@@ -117,6 +117,7 @@ class ListenerQueue(Runner):
     def _run_calls(self) -> None:
         while self._has_calls():
             call = self._callbacks.popleft()
+            # Not in a method that callbacks share: their frames let a signal through at once.
             self._began = perf_counter()
             self._running = call
             try:

@@ -42,7 +42,7 @@ class Variable:
         Without a value, and with one that is not understood, that is nothing.
         """
         value = os.environ.get(self.variable, "")
-        if not value or self.understands(value):
+        if self.understands(value):
             return value
         _warn_once(self, value)
         return ""
