@@ -42,7 +42,8 @@ class Variable:
         Without a value, and with one that is not understood, that is nothing.
         """
         value = os.environ.get(self.variable, "")
-        if self.understands(value):
+        # Mostly there is no value, and to ask costs a fiftieth of a client's start and stop.
+        if not value or self.understands(value):
             return value
         _warn_once(self, value)
         return ""
