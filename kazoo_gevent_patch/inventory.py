@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import sys
-from itertools import compress
+from functools import partial
+from itertools import chain, compress
 from typing import Any, Final
 
+from kazoo_gevent_patch.loop.atomic import atomically
 from kazoo_gevent_patch.weak import IdentitySet
 
 live = IdentitySet()
@@ -86,8 +88,17 @@ def instances(*classes: type) -> list[Any]:
         if id(kind) not in kinds:
             kinds[id(kind)] = kind  # by its id: a metaclass may have taken its hash away
             derived += type.__subclasses__(kind)
-    things = gc.get_objects()
-    return list(compress(things, map(kinds.__contains__, map(id, map(type, things)))))
+    # In one step. Some of the objects are tuples that other threads are making, and CPython makes
+    # such a thread fail (SystemError) that goes on while somebody else refers to its tuple.
+    things: list[Any] = []
+    found: list[Any] = []
+    are_instances = map(kinds.__contains__, map(id, map(type, things)))
+    atomically(
+        partial(things.extend, chain.from_iterable(map(gc.get_objects, (None,)))),
+        partial(found.extend, compress(things, are_instances)),
+        things.clear,
+    )
+    return found
 
 
 def is_running(client: Any) -> bool:

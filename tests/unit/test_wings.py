@@ -25,8 +25,8 @@ FLOORS = [
     {"stalls"},
     {"wire"},
     {"inspection"},
-    {"loop"},
     {"inventory"},
+    {"loop"},
     {"settings", "functions", "weak"},
     {"errors"},
 ]
