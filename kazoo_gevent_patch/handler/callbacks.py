@@ -225,7 +225,7 @@ class CallbackQueue(Runner):
         while self._callbacks and self.worker is worker:
             callback = self._run_one()
             if time_slice.is_over():
-                stalls.note(callback, max(self._began, resumed[0]))
+                stalls.note(callback, max(self._began, resumed.at))
                 time_slice.give_way()
 
     def _run_one(self) -> Callable[[], object]:

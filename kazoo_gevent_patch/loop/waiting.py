@@ -50,10 +50,17 @@ FAR_OFF: Final = 10 * 365 * 86400.0
 SLICE: Final = 0.001
 """Seconds that a greenlet may go on without letting the event loop run."""
 
-resumed: Final = [0.0]
-"""When a greenlet, or a thread, last went on after a wait in a list, by ``perf_counter``."""
-
 _native_lock = get_original("_thread", "allocate_lock")
+_native_local: type[object] = get_original("threading", "local")
+
+
+class _Resumed(_native_local):  # type: ignore[misc, valid-type]
+    """When a greenlet of this thread last went on after a wait in a list, by ``perf_counter``."""
+
+    at = 0.0
+
+
+resumed: Final = _Resumed()
 
 
 class Place(Waiter):  # type: ignore[type-arg]
@@ -204,7 +211,7 @@ class WaitingList(list[Any]):
         if not mark[0]:
             notice_fork()
         if kept is None:
-            resumed[0] = perf_counter()
+            resumed.at = perf_counter()
         return news
 
     def leave(self, place: AnyPlace) -> None:
@@ -267,8 +274,9 @@ class TimeSlice:
         self.ends = perf_counter() + SLICE
 
     def is_over(self) -> bool:
-        """Return whether this slice is used up."""
-        return perf_counter() >= self.ends
+        """Return whether the thread's greenlets have gone on for so long since the last wait."""
+        now = perf_counter()
+        return now >= self.ends and now >= resumed.at + SLICE
 
     def give_way(self) -> None:
         """Let the event loop run once, whole."""
