@@ -8,7 +8,10 @@ from queue import Empty
 from time import monotonic
 from typing import Any
 
-from kazoo_gevent_patch.loop.waiting import WaitingList
+from gevent import getcurrent
+
+from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
+from kazoo_gevent_patch.loop.waiting import TimeSlice, WaitingList
 
 
 class Queue:
@@ -18,14 +21,16 @@ class Queue:
 
     May be shared by greenlets of any event loop and by native threads. No item is left while
     code waits for one: ``put`` wakes one place, and code that leaves ``get`` while there are items
-    wakes the next.
+    wakes the next. Nor does code that takes one item after the other keep the event loop from
+    running: ``get`` lets it run once in a time slice.
     """
 
-    __slots__ = ("__weakref__", "_items", "_waiting")
+    __slots__ = ("__weakref__", "_items", "_slice", "_waiting")
 
     def __init__(self) -> None:
         self._items: deque[Any] = deque()
         self._waiting = WaitingList()
+        self._slice = TimeSlice()
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Add an item; never waits, whatever the other arguments say."""
@@ -43,6 +48,8 @@ class Queue:
         if block and timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         deadline = None if timeout is None else monotonic() + timeout
+        if block and timeout != 0 and self._items and self._slice.is_over():
+            self._give_way()
         try:
             while True:
                 with suppress(IndexError):
@@ -51,9 +58,16 @@ class Queue:
                 if not block or (remaining is not None and remaining <= 0):
                     raise Empty
                 self._waiting.wait(self._items.__len__, remaining)
+                self._slice.restart()
         finally:
             if self._items and self._waiting:
                 self._waiting.wake_first()
+
+    def _give_way(self) -> None:
+        # Before an item is taken: an exception that comes meanwhile takes none with it.
+        hub = hub_of_this_thread()
+        if hub is not None and getcurrent() is not hub:
+            self._slice.give_way()
 
     def get_nowait(self) -> Any:
         """Remove and return the first item; raise ``queue.Empty`` if there is none."""

@@ -68,6 +68,34 @@ def test_an_item_that_comes_before_the_place_in_the_list_is_seen() -> None:
     assert queue.get(timeout=5) == "item"
 
 
+def test_code_that_takes_one_item_after_the_other_lets_the_loop_run() -> None:
+    """As the worker of a TreeCache does, while a large tree is read."""
+    queue, timers = Queue(), list[int]()
+    for _ in range(1_000_000):
+        queue.put(timers)
+    timer = gevent.spawn_later(0.001, timers.append, 1)
+    while not queue.get(timeout=1):
+        pass
+    timer.join()
+    assert not queue.empty()
+    queue.get_nowait()
+
+
+def test_what_must_not_wait_takes_an_item_at_once() -> None:
+    """In the event loop itself, and where no time is given, whatever came before."""
+    queue, taken = Queue(), list[int]()
+    for number in range(3):
+        queue.put(number)
+    queue._slice.ends = 0.0
+    ran = gevent.spawn(taken.append, -1)
+    taken += [queue.get_nowait(), queue.get(timeout=0)]
+    loop: Any = gevent.get_hub().loop
+    loop.run_callback(lambda: taken.append(queue.get()))
+    ran.join()
+    gevent.sleep(0.01)
+    assert taken == [0, 1, -1, 2]
+
+
 def test_a_wait_of_less_than_no_time_is_refused() -> None:
     """As queue.Queue refuses it."""
     queues: tuple[Any, ...] = Queue(), queue_module.Queue()
