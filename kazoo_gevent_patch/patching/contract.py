@@ -64,7 +64,7 @@ kazoo.handlers.utils:create_tcp_connection uses ssl
     Runs with gevent's module in the place of this global one, and with a kept context.
 kazoo.protocol.connection:ConnectionHandler has _read_response
     For a reply that is large, another one stands in the instance's dictionary.
-kazoo.protocol.serialization: has int_struct read_string
+kazoo.protocol.serialization: has int_struct
     The names of very many children are read in slices.
 kazoo.protocol.connection:RWPinger sets connection
     The search for a server that can write connects as the client does.

@@ -12,9 +12,9 @@ import gevent.select
 from gevent import getcurrent
 
 from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
-from kazoo_gevent_patch.loop.waiting import SLICE, TimeSlice
 from kazoo_gevent_patch.wire.connection import Connection
 from kazoo_gevent_patch.wire.descriptor import READ, WRITE
+from kazoo_gevent_patch.wire.pace import Pace
 from kazoo_gevent_patch.wire.wake_channel import SILENT, WakeReader
 
 Ready = tuple[list[Any], list[Any], list[Any]]
@@ -24,7 +24,7 @@ class Selector:
     """``select`` for one handler: tries first, waits second, and gives way to others."""
 
     def __init__(self) -> None:
-        self.slice = TimeSlice()
+        self.slice = Pace()
         """What is left of the time until others must run."""
         self.greenlet: object = None
         """The greenlet that waited here last: the connection greenlet."""
@@ -104,9 +104,10 @@ class Selector:
         # One look at the clock serves both: it costs as much as a call.
         now = perf_counter()
         deadline = now + timeout
-        if now >= self.slice.ends:
-            self._let_others_run(connection)
         requests, client, expired = channel.bytes, channel.client, False
+        # Where there is nothing to do, others run while this waits.
+        if now >= self.slice.ends and (requests or connection.ready or wlist):
+            self._let_others_run(connection, channel)
         while True:
             if not requests:
                 if connection.behind:
@@ -134,12 +135,13 @@ class Selector:
             # An event that is neither (an error in the loop) is for recv to tell.
             if happened and happened != WRITE:
                 connection.ready = True
-            self.slice.ends = perf_counter() + SLICE
+            self.slice.ends = perf_counter() + self.slice.first
             expired = not happened and not requests and perf_counter() >= deadline
 
-    def _let_others_run(self, connection: Connection) -> None:
+    def _let_others_run(self, connection: Connection, channel: WakeReader) -> None:
         connection.flush()
-        self.slice.give_way()
+        # Within a reply, or a request, there is no channel to look at.
+        self.slice.let_others_run(connection.ready and channel is not SILENT)
         connection.look()  # else requests that keep coming would keep replies waiting
 
 

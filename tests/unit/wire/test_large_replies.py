@@ -8,10 +8,13 @@ from collections.abc import Callable
 
 import gevent
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionLoss
 from kazoo.protocol.serialization import GetACL, GetChildren
 
+from kazoo_gevent_patch.changes.replies import AT_ONCE, _read_names
 from tests.support import wait_until
 from tests.unit.wire.attacks import Attack
 
@@ -70,6 +73,35 @@ def test_what_is_read_in_slices_is_what_kazoo_reads(hostile_client: Connect) -> 
     assert "_read_response" not in vars(client._connection)
 
 
+@given(
+    st.lists(st.none() | st.text(max_size=4) | st.sampled_from(["child-1", "child-2"])),
+    st.integers(0, 100),
+    st.integers(-2, 2),
+)
+def test_names_of_any_length_are_read_as_kazoo_reads_them(
+    names: list[str | None], repeated: int, more: int
+) -> None:
+    """Those of one length, which are read together, those of others, none at all, and too few."""
+    names = names[:3] * repeated * (AT_ONCE // 50) + names
+    body = struct.pack("!i", len(names) + more) + b"".join(
+        b"\xff\xff\xff\xff"
+        if name is None
+        else struct.pack("!i", len(name.encode())) + name.encode()
+        for name in names
+    )
+    read = [*_read_names(GetChildren, body, 0)][-1]
+    assert read is not None
+    assert outcome(read) == outcome(lambda: GetChildren.deserialize(body, 0))
+
+
+def outcome(call: Callable[[], object]) -> object:
+    """Return what the call returns, or the error that it raises."""
+    try:
+        return call()
+    except Exception as error:
+        return type(error), str(error)
+
+
 @pytest.mark.parametrize("names", [MANY, MANY + 1, 2**31 - 1, -1, -5], ids=str)
 def test_a_wrong_count_ends_as_with_kazoo(hostile_client: Connect, names: int) -> None:
     """The request has kazoo's outcome, and the client goes on."""
@@ -77,11 +109,7 @@ def test_a_wrong_count_ends_as_with_kazoo(hostile_client: Connect, names: int) -
     client = hostile_client(answer(body), answer(body))
     result = client.get_children_async("/")
     result.wait(60)
-    expected: object
-    try:
-        expected = list(GetChildren.deserialize(HEADER + body, len(HEADER)))
-    except Exception as error:
-        expected = (type(error), str(error))
+    expected = outcome(lambda: GetChildren.deserialize(HEADER + body, len(HEADER)))
     seen = result.value if result.successful() else (type(result.exception), str(result.exception))
     assert seen == expected
     assert client.get("/next")[0] == b"/next"
