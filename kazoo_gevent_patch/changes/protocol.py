@@ -12,6 +12,7 @@ from kazoo.protocol.states import KeeperState
 
 from kazoo_gevent_patch.changes import replies, requests, succession
 from kazoo_gevent_patch.handler.sequential import SequentialGeventHandler
+from kazoo_gevent_patch.loop.waiting import SLICE
 from kazoo_gevent_patch.settings import monkey
 from kazoo_gevent_patch.wire.sockets import cooperative
 from kazoo_gevent_patch.wire.wake_channel import WakeReader
@@ -27,6 +28,13 @@ HANG_UPS: Final = 3
 
 SHORTEST_PAUSE: Final = 0.05
 """Seconds between two heartbeats at least."""
+
+ATTEMPT: Final = 0.00025
+"""Seconds between two attempts to connect, when many clients of the process begin one at once. It
+is about what the event loop has to do for one; else all of that would come in a few turns."""
+
+_next_attempt: Final = [0.0]
+"""When the next attempt may begin, by the monotonic clock."""
 
 _PINGED: Final = "_kazoo_gevent_patch_pinged"
 """Where it is kept when the last heartbeat was sent, by the monotonic clock."""
@@ -75,11 +83,25 @@ def _take_requests(connection: Any) -> None:
 def expand_client_hosts(
     wrapped: Callable[..., Any], connection: Any, args: _Args, kwargs: _Kwargs
 ) -> Any:
-    """``ConnectionHandler._expand_client_hosts``: on our handler gevent's resolver is asked."""
+    """``ConnectionHandler._expand_client_hosts``, which begins an attempt to connect.
+
+    On our handler gevent's resolver is asked, and attempts that come together are spread.
+    """
     function = getattr(wrapped, "__func__", None)
+    if _is_on_ours(connection):
+        _wait_for_turn(connection)
     if _is_on_ours(connection) and function is not None:
         return cooperative(function)(connection, *args, **kwargs)
     return wrapped(*args, **kwargs)
+
+
+def _wait_for_turn(connection: Any) -> None:
+    now = monotonic()
+    begin = max(_next_attempt[0], now)
+    _next_attempt[0] = begin + ATTEMPT
+    delay = begin - now
+    if delay > SLICE:
+        connection.client._stopped.wait(delay)
 
 
 def connect(
