@@ -250,8 +250,12 @@ class AsyncResult(gevent.event.AsyncResult):  # type: ignore[type-arg]
         """Wake all that wait and hand the callbacks over, each once."""
         for link in tuple(linked):
             kind = type(link)
-            if kind is Place or kind is ThreadPlace:
-                link.wake()  # its greenlet or thread takes it out
+            if kind is Place:
+                link.wake()  # its greenlet takes it out
+                if self._handler is not None:
+                    self._handler.selector.slice.woke()
+            elif kind is ThreadPlace:
+                link.wake()  # so does its thread
             elif kind is Link:
                 linked.wake(link, self)
             else:

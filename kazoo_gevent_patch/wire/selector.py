@@ -12,6 +12,7 @@ import gevent.select
 from gevent import getcurrent
 
 from kazoo_gevent_patch.loop.threads import hub_bound_to_thread
+from kazoo_gevent_patch.loop.waiting import SLICE
 from kazoo_gevent_patch.wire.connection import Connection
 from kazoo_gevent_patch.wire.descriptor import READ, WRITE
 from kazoo_gevent_patch.wire.pace import Pace
@@ -107,7 +108,7 @@ class Selector:
         requests, client, expired = channel.bytes, channel.client, False
         # Where there is nothing to do, others run while this waits.
         if now >= self.slice.ends and (requests or connection.ready or wlist):
-            self._let_others_run(connection, channel)
+            self._let_others_run(connection)
         while True:
             if not requests:
                 if connection.behind:
@@ -135,13 +136,13 @@ class Selector:
             # An event that is neither (an error in the loop) is for recv to tell.
             if happened and happened != WRITE:
                 connection.ready = True
-            self.slice.ends = perf_counter() + self.slice.first
+            self.slice.ends = perf_counter() + SLICE
+            self.slice.woken = 0
             expired = not happened and not requests and perf_counter() >= deadline
 
-    def _let_others_run(self, connection: Connection, channel: WakeReader) -> None:
+    def _let_others_run(self, connection: Connection) -> None:
         connection.flush()
-        # Within a reply, or a request, there is no channel to look at.
-        self.slice.let_others_run(connection.ready and channel is not SILENT)
+        self.slice.let_others_run()
         connection.look()  # else requests that keep coming would keep replies waiting
 
 
