@@ -11,7 +11,7 @@ from typing import Any
 from gevent import getcurrent
 
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
-from kazoo_gevent_patch.loop.waiting import TimeSlice, WaitingList
+from kazoo_gevent_patch.loop.waiting import SLICE, TimeSlice, WaitingList
 
 
 class Queue:
@@ -21,16 +21,18 @@ class Queue:
 
     May be shared by greenlets of any event loop and by native threads. No item is left while
     code waits for one: ``put`` wakes one place, and code that leaves ``get`` while there are items
-    wakes the next. Nor does code that takes one item after the other keep the event loop from
-    running: ``get`` lets it run once in a time slice.
+    wakes the next. Nor does a greenlet that takes one item after the other keep the event loop from
+    running: ``get`` lets it run, at most once in a time slice.
     """
 
-    __slots__ = ("__weakref__", "_items", "_slice", "_waiting")
+    __slots__ = ("__weakref__", "_items", "_slice", "_taker", "_waiting")
 
     def __init__(self) -> None:
         self._items: deque[Any] = deque()
         self._waiting = WaitingList()
         self._slice = TimeSlice()
+        self._taker = 0
+        """The ``id`` of the greenlet that took the last item."""
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Add an item; never waits, whatever the other arguments say."""
@@ -48,7 +50,7 @@ class Queue:
         if block and timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         deadline = None if timeout is None else monotonic() + timeout
-        if block and timeout != 0 and self._items and self._slice.is_over():
+        if block and (timeout is None or timeout > SLICE) and self._items:
             self._give_way()
         try:
             while True:
@@ -64,9 +66,11 @@ class Queue:
                 self._waiting.wake_first()
 
     def _give_way(self) -> None:
-        # Before an item is taken: an exception that comes meanwhile takes none with it.
-        hub = hub_of_this_thread()
-        if hub is not None and getcurrent() is not hub:
+        # Before an item is taken: an exception that comes meanwhile takes none with it. Another
+        # greenlet, such as one that a signal's handler has interrupted, is not made to wait.
+        greenlet, hub = getcurrent(), hub_of_this_thread()
+        last, self._taker = self._taker, id(greenlet)
+        if last == self._taker and self._slice.is_over() and hub not in (None, greenlet):
             self._slice.give_way()
 
     def get_nowait(self) -> Any:

@@ -30,6 +30,7 @@ from kazoo_gevent_patch.loop.forks import mark, notice_fork
 from kazoo_gevent_patch.loop.hubs import hub_of_this_thread, is_own_thread, sleep
 from kazoo_gevent_patch.loop.signals import guard
 from kazoo_gevent_patch.loop.threads import NativeThread, hub_bound_to_thread, this_thread
+from kazoo_gevent_patch.loop.waiting import TimeSlice
 from kazoo_gevent_patch.wire.connection import Connection
 from kazoo_gevent_patch.wire.selector import Ready, Selector
 from kazoo_gevent_patch.wire.sockets import create_connection
@@ -98,6 +99,8 @@ class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: 
         self._requests: WakeReader | None = None
         """The reading end of the wake channel: a byte for each request that waits."""
         self.has_failed = False
+        self._issuing = TimeSlice()
+        """The time slice of the greenlets that issue requests."""
         """Whether a result has failed since a greenlet last gave way to the event loop."""
         self.know_no_session()
         self._deferred: CallbackQueue | None = None
@@ -185,7 +188,7 @@ class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: 
             notice_fork()
         if (
             self.has_failed or (self._requests is not None and len(self._requests.bytes) >= FLOOD)
-        ) and self.selector.slice.is_over():
+        ) and self._issuing.is_over():
             self._give_way()
         return AsyncResult(self)
 
@@ -199,10 +202,11 @@ class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: 
         comes while the greenlet waits (``kill``, ``gevent.Timeout``) for a closed connection
         (the bare ``except`` of ``KazooClient._call``), whereas here nothing has begun.
         """
-        hub, selector = self.hub if self._running else hub_of_this_thread(), self.selector
-        if hub is not None and is_own_thread(hub) and getcurrent() not in (hub, selector.greenlet):
+        hub = self.hub if self._running else hub_of_this_thread()
+        greenlets = (hub, self.selector.greenlet)
+        if hub is not None and is_own_thread(hub) and getcurrent() not in greenlets:
             self.has_failed = False
-            selector.slice.give_way()
+            self._issuing.give_way()
 
     def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> HandlerGreenlet:
         """Run the function in a greenlet of its own, and return that.
