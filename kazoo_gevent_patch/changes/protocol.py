@@ -30,8 +30,12 @@ SHORTEST_PAUSE: Final = 0.05
 """Seconds between two heartbeats at least."""
 
 ATTEMPT: Final = 0.00025
-"""Seconds between two attempts to connect, when many clients of the process begin one at once. It
-is about what the event loop has to do for one; else all of that would come in a few turns."""
+"""Seconds between two attempts to connect when many clients of the process begin one at once. The
+event loop has about so much to do for each."""
+
+LONGEST_QUEUE: Final = 1.0
+"""Seconds that an attempt waits for its turn at most. One that would wait for longer begins at
+once. So it does when a test that had set the clock forward has ended."""
 
 _next_attempt: Final = [0.0]
 """When the next attempt may begin, by the monotonic clock."""
@@ -96,10 +100,12 @@ def expand_client_hosts(
 
 
 def _wait_for_turn(connection: Any) -> None:
+    """Wait as long as the attempts take that came before. A few of them fit into a time slice."""
     now = monotonic()
-    begin = max(_next_attempt[0], now)
-    _next_attempt[0] = begin + ATTEMPT
-    delay = begin - now
+    delay = max(_next_attempt[0] - now, 0.0)
+    if delay > LONGEST_QUEUE:
+        delay = 0.0
+    _next_attempt[0] = now + delay + ATTEMPT
     if delay > SLICE:
         connection.client._stopped.wait(delay)
 

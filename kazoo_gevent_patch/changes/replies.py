@@ -15,7 +15,7 @@ import logging
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from gevent import getcurrent
@@ -28,6 +28,8 @@ from kazoo_gevent_patch.wire.connection import Connection
 AT_ONCE: Final = 256
 """So many names are read between two looks at the clock."""
 
+LONG: Final = 255
+"""Characters of a name that are read together with others at most."""
 
 _UNREADABLE: Final = "Exception raised during deserialization of request: %s"
 _Read = Callable[[Any, int], Any]
@@ -113,7 +115,7 @@ def _read_in_slices(connection: Any, request: Any, data: bytes, offset: int) -> 
 
 
 def _give_way(connection: Any) -> None:
-    connection.handler.selector.slice.let_others_run(False)
+    connection.handler.selector.slice.let_others_run()
     if connection._socket.fileno() < 0:
         raise ConnectionDropped("socket connection closed while a reply was read")
 
@@ -137,23 +139,31 @@ def _read_names(request: Any, data: bytes, offset: int) -> Iterator[Callable[[],
 
 
 def _read_some(names: list[str | None], count: int, data: bytes, offset: int) -> int:
-    """Add so many names to the list, and return where they end."""
+    """Add ``count`` names to the list, and return where they end."""
     unpack: Callable[[bytes, int], tuple[int]] = int_struct.unpack_from
     size: int = int_struct.size
     (length,) = unpack(data, offset)
-    # The names of sequence nodes are all of one length. Read together, they take a fifth of the
+    # The names of sequence nodes are all of one length. Read together, they take a third of the
     # time that kazoo's read_string takes for each.
-    with suppress(struct.error):  # there are not so many bytes, or the length is below zero
-        fields = struct.unpack_from(f"!{f'i{length}s' * count}", data, offset)
-        if fields[::2] == (length,) * count:
-            names.extend(map(bytes.decode, fields[1::2]))
-            return offset + count * (size + length)
+    if count == AT_ONCE and 0 <= length <= LONG:
+        end = offset + count * (size + length)
+        last = end - size - length
+        if data[last : last + size] == data[offset : offset + size] and end <= len(data):
+            fields = _all_of_one_length(length).unpack_from(data, offset)
+            if fields[::2] == (length,) * count:
+                names.extend(map(bytes.decode, fields[1::2]))
+                return end
     for _ in range(count):
         (length,) = unpack(data, offset)
         start = offset + size
         offset = start + max(length, 0)
         names.append(None if length < 0 else data[start:offset].decode())
     return offset
+
+
+@lru_cache(maxsize=8)
+def _all_of_one_length(length: int) -> struct.Struct:
+    return struct.Struct(f"!{f'i{length}s' * AT_ONCE}")
 
 
 def _return(reply: Any) -> Any:

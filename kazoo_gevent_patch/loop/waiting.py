@@ -274,7 +274,8 @@ class TimeSlice:
         self.ends = perf_counter() + SLICE
 
     def is_over(self) -> bool:
-        """Return whether the thread's greenlets have gone on for so long since the last wait."""
+        """Return whether this slice has ended, and no greenlet of this thread has waited in a list
+        within the last millisecond."""
         now = perf_counter()
         return now >= self.ends and now >= resumed.at + SLICE
 
