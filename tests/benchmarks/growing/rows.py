@@ -106,7 +106,7 @@ GROWING: Final = (
             Metric("peak", "KiB/client at the peak", 1),
             late=False,
         ),
-        full=Effort(500, rounds=1),
+        full=Effort(500, rounds=3),
         quick=None,
         fresh=True,
         server="own",
@@ -119,6 +119,7 @@ GROWING: Final = (
         metrics=_costs("member"),
         full=Effort(50, rounds=1),
         quick=None,
+        paced=True,  # it waits for half a second once or twice, as chance has it
         grows="members",
     ),
     Workload(
