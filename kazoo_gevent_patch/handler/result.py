@@ -251,9 +251,9 @@ class AsyncResult(gevent.event.AsyncResult):  # type: ignore[type-arg]
         for link in tuple(linked):
             kind = type(link)
             if kind is Place:
-                link.wake()  # its greenlet takes it out
                 if self._handler is not None:
-                    self._handler.selector.slice.woke()
+                    self._handler.selector.slice.wakes()
+                link.wake()  # its greenlet takes it out
             elif kind is ThreadPlace:
                 link.wake()  # so does its thread
             elif kind is Link:

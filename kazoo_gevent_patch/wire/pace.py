@@ -17,14 +17,16 @@ from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
 from kazoo_gevent_patch.loop.waiting import Place, TimeSlice
 
 WORK: Final = 0.002
-"""Seconds that the greenlets may work in one turn, two of them for longer if need be."""
+"""Seconds that the greenlets may work in one turn."""
 
 FEWEST: Final = 2
-FIRST: Final = 4
-"""Greenlets that are woken in a turn: at least, and as long as nothing is known of their work."""
+"""Greenlets that are woken in a turn in any case, however long they work."""
 
-GROWTH: Final = 1.1
-"""How many times as many are woken in the next turn at most: soon they may do other work."""
+FIRST: Final = 3
+"""Greenlets that are woken in a turn as long as nothing is known of their work."""
+
+GROWTH: Final = 1.05
+"""How many times as many are woken in the next turn at most: they may do other work by then."""
 
 
 class _Note:
@@ -51,8 +53,8 @@ class Pace(TimeSlice):
     """The time slice of one connection greenlet. It also ends when enough greenlets are woken.
 
     The event loop makes the calls that it is asked for in their order. So the time between one that
-    was asked for when the second greenlet was woken, and one at the end of the slice, is the work
-    of those greenlets, and of nothing else that waits for its turn.
+    was asked for before the second greenlet was woken, and one at the end of the slice, is the work
+    of all of them but the first, and of nothing else that waits for its turn.
     """
 
     __slots__ = ("_began", "_ended", "_most", "woken")
@@ -64,8 +66,8 @@ class Pace(TimeSlice):
         self.woken = 0
         """How many greenlets were woken in this slice."""
 
-    def woke(self) -> None:
-        """Say that a greenlet was woken because it has got its reply."""
+    def wakes(self) -> None:
+        """Say that a greenlet is about to be woken because it has got its reply."""
         self.woken += 1
         if self.woken == FEWEST and (hub := hub_of_this_thread()) is not None:
             self._began.ask(hub)
