@@ -92,11 +92,12 @@ def expand_client_hosts(
     On our handler gevent's resolver is asked, and attempts that come together are spread.
     """
     function = getattr(wrapped, "__func__", None)
-    if _is_on_ours(connection):
-        _wait_for_turn(connection)
-    if _is_on_ours(connection) and function is not None:
-        return cooperative(function)(connection, *args, **kwargs)
-    return wrapped(*args, **kwargs)
+    if not _is_on_ours(connection):
+        return wrapped(*args, **kwargs)
+    _wait_for_turn(connection)
+    if function is None:
+        return wrapped(*args, **kwargs)
+    return cooperative(function)(connection, *args, **kwargs)
 
 
 def _wait_for_turn(connection: Any) -> None:

@@ -29,7 +29,7 @@ AT_ONCE: Final = 256
 """So many names are read between two looks at the clock."""
 
 LONG: Final = 255
-"""Characters of a name that are read together with others at most."""
+"""Bytes of a name, at most, that is read together with others."""
 
 _UNREADABLE: Final = "Exception raised during deserialization of request: %s"
 _Read = Callable[[Any, int], Any]

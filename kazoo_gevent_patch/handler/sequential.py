@@ -99,9 +99,9 @@ class SequentialGeventHandler(Watched, stock.SequentialGeventHandler):  # type: 
         self._requests: WakeReader | None = None
         """The reading end of the wake channel: a byte for each request that waits."""
         self.has_failed = False
+        """Whether a result has failed since a greenlet last gave way to the event loop."""
         self._issuing = TimeSlice()
         """The time slice of the greenlets that issue requests."""
-        """Whether a result has failed since a greenlet last gave way to the event loop."""
         self.know_no_session()
         self._deferred: CallbackQueue | None = None
         self.outcomes: set[AsyncResult] = set()

@@ -13,7 +13,7 @@ from typing import Any, Final
 from gevent import get_hub
 from gevent.hub import Hub
 
-from kazoo_gevent_patch.loop.hubs import hub_of_this_thread
+from kazoo_gevent_patch.loop.hubs import call_in_hub, hub_of_this_thread
 from kazoo_gevent_patch.loop.waiting import Place, TimeSlice
 
 WORK: Final = 0.002
@@ -40,9 +40,8 @@ class _Note:
 
     def ask(self, hub: Hub) -> None:
         """Have the loop make the call, and forget the last one."""
-        loop: Any = hub.loop
         self._times.clear()
-        loop.run_callback(next, self._call)
+        call_in_hub(hub, next, self._call)
 
     def time(self, otherwise: float) -> float:
         """Return when the loop made the call."""
