@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
+import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
-from tests.benchmarks.bare import BareClient
+from tests import children
+from tests.benchmarks.growing import writer
 from tests.benchmarks.growing.sizes import PATIENCE, Work, wait_for
 from tests.benchmarks.growing.trees import flat
-from tests.benchmarks.jobs import DATA, IN_FLIGHT, Job, batches
+from tests.benchmarks.jobs import IN_FLIGHT, Job, batches
 from tests.benchmarks.measuring import quantile
-from tests.support import wait_until
-
-_WRITES_AT_ONCE: Final = 8
+from tests.support import ROOT, wait_until
 
 
 @contextmanager
@@ -47,33 +49,38 @@ def results(client: Any, job: Job, size: int) -> Iterator[Work]:
 def paced_watches(client: Any, job: Job, size: int) -> Iterator[Work]:
     """Have so many watches fire a second; the callback of each makes a request, and waits for it.
 
-    What makes them fire is a bare socket in the same process.
+    Another process makes them fire, so that its CPU time is not counted.
     """
     events = int(size * job.seconds)
-    written: deque[float] = deque()
-    lags: list[float] = []
+    answered: list[float] = []
     paths = flat(job, "paced", events)
+    sleep = client.handler.sleep_func
 
     def on_event(event: Any) -> None:
         client.get(event.path)
-        lags.append(perf_counter() - written.popleft())
+        answered.append(perf_counter())
 
     for result in [client.get_async(path, watch=on_event) for path in paths]:
         result.get()
 
-    def write() -> None:
-        start = perf_counter()
-        with BareClient(job.hosts) as bare:
-            for first in range(0, events, _WRITES_AT_ONCE):
-                client.handler.sleep_func(max(0, start + first / size - perf_counter()))
-                some = paths[first : first + _WRITES_AT_ONCE]
-                written.extend([perf_counter()] * len(some))
-                bare.set_each(some, DATA)
+    with TemporaryDirectory() as folder:
+        home = Path(folder)
+        parent = paths[0].rpartition("/")[0]
+        arguments = [job.hosts, parent, str(events), str(size), folder]
+        process = children.spawn(
+            [sys.executable, "-m", writer.__name__, *arguments], stdout=sys.stdout.buffer, cwd=ROOT
+        )
+        try:
+            wait_until((home / writer.READY).exists, PATIENCE, sleep)
 
-    def work() -> dict[str, float]:
-        writer = client.handler.spawn(write)
-        writer.join()
-        wait_until(lambda: len(lags) == events, PATIENCE, client.handler.sleep_func)
-        return {"units": events, "lag": quantile(lags, 0.99) * 1e3}
+            def work() -> dict[str, float]:
+                (home / writer.GO).touch()
+                wait_until(lambda: len(answered) == events, PATIENCE, sleep)
+                wait_until((home / writer.WRITTEN).exists, PATIENCE, sleep)
+                written = json.loads((home / writer.WRITTEN).read_text())
+                lags = [after - before for before, after in zip(written, answered, strict=True)]
+                return {"units": events, "lag": quantile(lags, 0.99) * 1e3}
 
-    yield work
+            yield work
+        finally:
+            children.kill(process)
