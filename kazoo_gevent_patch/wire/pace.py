@@ -20,10 +20,7 @@ WORK: Final = 0.002
 """Seconds that the greenlets may work in one turn."""
 
 FEWEST: Final = 2
-"""Greenlets that are woken in a turn in any case, however long they work."""
-
-FIRST: Final = 3
-"""Greenlets that are woken in a turn as long as nothing is known of their work."""
+"""Greenlets that are woken in a turn in any case, and no more as long as nothing is known."""
 
 GROWTH: Final = 1.05
 """How many times as many are woken in the next turn at most: they may do other work by then."""
@@ -61,7 +58,7 @@ class Pace(TimeSlice):
     def __init__(self) -> None:
         super().__init__()
         self._began, self._ended = _Note(), _Note()
-        self._most: float = FIRST
+        self._most: float = FEWEST
         self.woken = 0
         """How many greenlets were woken in this slice."""
 
