@@ -106,16 +106,17 @@ def _read_in_slices(connection: Any, request: Any, data: bytes, offset: int) -> 
     """Return what returns what the request's own method would have, or raises the same."""
     # A caller has much to do with a large reply. So the one that came before has its turn first.
     _give_way(connection)
+    time_slice = connection.handler.selector.slice
     reading = _read_names(request, data, offset)
     while (outcome := next(reading)) is None:
-        if connection.handler.selector.slice.is_over():
+        if time_slice.is_over():
             # Not in the generator: what is thrown in here is not of the reply's making.
             _give_way(connection)
     return outcome
 
 
 def _give_way(connection: Any) -> None:
-    connection.handler.selector.slice.let_others_run()
+    connection.handler.selector.slice.give_way()
     if connection._socket.fileno() < 0:
         raise ConnectionDropped("socket connection closed while a reply was read")
 

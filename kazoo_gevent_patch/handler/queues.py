@@ -60,7 +60,6 @@ class Queue:
                 if not block or (remaining is not None and remaining <= 0):
                     raise Empty
                 self._waiting.wait(self._items.__len__, remaining)
-                self._slice.restart()
         finally:
             if self._items and self._waiting:
                 self._waiting.wake_first()

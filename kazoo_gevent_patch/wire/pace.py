@@ -14,7 +14,7 @@ from gevent import get_hub
 from gevent.hub import Hub
 
 from kazoo_gevent_patch.loop.hubs import call_in_hub, hub_of_this_thread
-from kazoo_gevent_patch.loop.waiting import Place, TimeSlice
+from kazoo_gevent_patch.loop.waiting import TimeSlice
 
 WORK: Final = 0.002
 """Seconds that the greenlets may work in one turn."""
@@ -70,15 +70,14 @@ class Pace(TimeSlice):
         if self.woken >= self._most:
             self.ends = 0.0
 
-    def let_others_run(self) -> None:
+    def give_way(self) -> None:
         """Let the event loop run once, whole. For the connection greenlet only."""
-        hub, woken, self.woken = get_hub(), self.woken, 0
+        woken, self.woken = self.woken, 0
         if woken >= FEWEST:
-            self._ended.ask(hub)
-        Place(hub).wait(0)
+            self._ended.ask(get_hub())
+        super().give_way()
         now = perf_counter()
         # gevent leaves some of the calls for the next turn if they take long.
         if woken >= FEWEST and (began := self._began.time(now)) < now:
             work = max(self._ended.time(now) - began, 1e-9)
             self._most = max(min(self._most * GROWTH, WORK * (woken - 1) / work), FEWEST)
-        self.restart()

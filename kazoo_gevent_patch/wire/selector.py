@@ -142,7 +142,7 @@ class Selector:
 
     def _let_others_run(self, connection: Connection) -> None:
         connection.flush()
-        self.slice.let_others_run()
+        self.slice.give_way()
         connection.look()  # else requests that keep coming would keep replies waiting
 
 

@@ -22,7 +22,7 @@ def _make_client(hosts: str, expected_handler: type) -> Iterator[MakeClient]:
     def make(*, start: bool = True, **options: Any) -> KazooClient:
         options.setdefault("timeout", 5.0)
         client = KazooClient(options.pop("hosts", hosts), **options)
-        assert isinstance(client.handler, expected_handler)
+        assert type(client.handler) is expected_handler
         made.append(client)
         if start:
             client.start()

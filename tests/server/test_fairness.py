@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Any
 
 import gevent
 from kazoo.client import KazooClient
 
-from kazoo_gevent_patch import SequentialGeventHandler
 from kazoo_gevent_patch.changes.protocol import ATTEMPT, LONGEST_QUEUE, _next_attempt
 from kazoo_gevent_patch.wire.pace import FEWEST
 from tests.server.conftest import MakeClient
@@ -60,23 +60,17 @@ def test_greenlets_that_work_after_their_replies_go_on_a_few_at_a_time(
     assert max(worked.values()) <= 4 * FEWEST  # the timers of libuv ring in every other turn
 
 
-class Noting(SequentialGeventHandler):
-    """Notes when each attempt to connect begins."""
-
-    attempts: list[float]
-
-    def create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        self.attempts.append(perf_counter())
-        return super().create_connection(*args, **kwargs)
-
-
 def test_clients_that_connect_at_once_take_turns(make_patched_client: MakeClient) -> None:
     """Else a turn of the loop has the work of all of them in it."""
     attempts: list[float] = []
-    handlers = [Noting() for _ in range(MANY)]
-    for handler in handlers:
-        handler.attempts = attempts
-    clients = [make_patched_client(start=False, handler=handler) for handler in handlers]
+
+    def noting(connect: Callable[..., Any], **kwargs: Any) -> Any:
+        attempts.append(perf_counter())
+        return connect(**kwargs)
+
+    clients = [make_patched_client(start=False) for _ in range(MANY)]
+    for client in clients:
+        client.handler.create_connection = partial(noting, client.handler.create_connection)
     for connected in [client.start_async() for client in clients]:
         assert connected.wait(20)
     assert attempts[-1] - attempts[0] > (MANY - 5) * ATTEMPT

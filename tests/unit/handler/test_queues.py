@@ -84,16 +84,18 @@ def test_code_that_takes_one_item_after_the_other_lets_the_loop_run() -> None:
 def test_what_must_not_wait_takes_an_item_at_once() -> None:
     """In the event loop itself, and where no time is given, whatever came before."""
     queue, taken = Queue(), list[int]()
-    for number in range(3):
+    for number in range(5):
         queue.put(number)
+    queue.get()  # from here on this greenlet is the one that took the last item
+    gevent.sleep(0.01)
     queue._slice.ends = 0.0
     ran = gevent.spawn(taken.append, -1)
     taken += [queue.get_nowait(), queue.get(timeout=0)]
     loop: Any = gevent.get_hub().loop
-    loop.run_callback(lambda: taken.append(queue.get()))
+    loop.run_callback(lambda: taken.extend([queue.get(), queue.get()]))
     ran.join()
     gevent.sleep(0.01)
-    assert taken == [0, 1, -1, 2]
+    assert taken == [1, 2, -1, 3, 4]
 
 
 def test_a_wait_of_less_than_no_time_is_refused() -> None:
